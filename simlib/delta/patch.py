@@ -1,0 +1,78 @@
+"""Making and applying patches; the one place that decides in which order a patch is checked.
+
+1. the envelope is whole and its codec is known;
+2. the declared result fits where it is to go;
+3. the payload is the one the envelope names;
+4. the base is the one the envelope names: a wrong base is refused before a byte is made;
+5. the codec accepts the payload;
+6. the result is the one the envelope names.
+
+Who may say what the right base and result are is left to the signed manifest of a release.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from hashlib import sha256
+from types import MappingProxyType
+from typing import Final
+
+from simlib.delta.bsdiff4_codec import Bsdiff4
+from simlib.delta.codec import Codec
+from simlib.delta.envelope import read_envelope, seal
+from simlib.errors import InputError, Reason, Refused
+
+CODECS: Final = MappingProxyType[str, Codec]({codec.name: codec for codec in (Bsdiff4(),)})
+"""Every codec by its name in an envelope."""
+
+
+def codec_names() -> tuple[str, ...]:
+    """The names of the codecs, in the order in which they are compared."""
+    return tuple(CODECS)
+
+
+def create_patch(old: bytes, new: bytes, codec: str = "bsdiff4") -> bytes:
+    """The patch that turns `old` into `new`: an envelope and the codec's payload.
+
+    Raises:
+        InputError: the codec is not known.
+    """
+    if codec not in CODECS:
+        near = get_close_matches(codec, CODECS, n=1, cutoff=0)
+        raise InputError(f"codec: found {codec!r}, expected one of {', '.join(CODECS)} (nearest: {near[0]})")
+    return seal(codec, old, new, CODECS[codec].diff(old, new))
+
+
+def apply_patch(old: bytes, patch: bytes, *, max_result_bytes: int, expect_base: bool = True) -> bytes:
+    """The result of `patch` on `old`, exactly as its envelope names it.
+
+    `patch` may come from anyone: memory stays within a small multiple of `max_result_bytes`, and time grows
+    with it. With `expect_base` false, step 4 is left out, to show what it is for; step 6 still refuses a
+    wrong result.
+
+    Raises:
+        Refused: NOT_A_PATCH, TRUNCATED, TRAILING_BYTES, PATCH_DAMAGED, CODEC_UNKNOWN, OVERSIZE (the declared
+            result is larger than `max_result_bytes`), WRONG_BASE or RESULT_MISMATCH.
+    """
+    envelope = read_envelope(patch)
+    if envelope.codec not in CODECS:
+        expected = ", ".join(CODECS)
+        raise Refused(Reason.CODEC_UNKNOWN, f"patch codec: found {envelope.codec}, expected {expected}")
+    if envelope.result_size > max_result_bytes:
+        found = f"{envelope.result_size} bytes"
+        raise Refused(Reason.OVERSIZE, f"patch result: found {found}, expected at most {max_result_bytes}")
+    payload = patch[envelope.header_size :]
+    _expect(Reason.PATCH_DAMAGED, "patch payload", payload, envelope.patch_sha256, envelope.patch_size)
+    if expect_base:
+        _expect(Reason.WRONG_BASE, "base", old, envelope.base_sha256, envelope.base_size)
+    result = CODECS[envelope.codec].apply(old, payload, envelope.result_size)
+    _expect(Reason.RESULT_MISMATCH, "patch result", result, envelope.result_sha256, envelope.result_size)
+    return result
+
+
+def _expect(reason: Reason, what: str, data: bytes, digest: bytes, size_bytes: int) -> None:
+    if len(data) != size_bytes:
+        raise Refused(reason, f"{what}: found {len(data)} bytes, expected {size_bytes}")
+    found = sha256(data).hexdigest()
+    if found != digest.hex():
+        raise Refused(reason, f"{what}: found SHA-256 {found}, expected {digest.hex()}")

@@ -1,0 +1,173 @@
+"""One device: its flash behind partitions, the keys it was born with, its meter and its journal.
+
+The journal is what `explain` prints: each step with what it cost. Steps are leaves, they do not nest, so
+their costs add up to the meter's. Leaves to others: everything a device does (`bootloader`, the updater).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from simlib.device import layouts
+from simlib.device.config import DeviceConfig
+from simlib.device.flash import Flash, FlashState, Geometry
+from simlib.device.meter import Meter
+from simlib.device.partitions import Area
+from simlib.errors import InputError
+from simlib.scenario.calibration import core_profile, flash_profile
+
+if TYPE_CHECKING:
+    from simlib.security.keys import DecryptionKey, VerifyKey
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing a device did and what it cost; `bytes` are those written to flash."""
+
+    phase: str
+    detail: str
+    time_ns: int
+    ops: int
+    bytes: int
+    energy_nj: int
+
+
+@dataclass(slots=True)
+class StepNote:
+    """What the running step will be journalled as; the code inside may change the detail."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceState:
+    """All of a device at one moment, for `Device.restore`."""
+
+    flash: FlashState
+    security_counter: int
+    time_ns: int
+    flash_nj: int
+    compute_nj: int
+    journal: tuple[Step, ...]
+
+
+class Device:
+    """A device with real bytes. `security_counter` is the hardware's monotonic counter."""
+
+    def __init__(
+        self,
+        config: DeviceConfig,
+        verify_keys: Sequence[VerifyKey],
+        decryption_key: DecryptionKey | None,
+        flash: Flash,
+        security_counter: int = 0,
+    ) -> None:
+        self.config = config
+        self.verify_keys = tuple(verify_keys)
+        self.decryption_key = decryption_key
+        self.flash = flash
+        self.security_counter = security_counter
+        self.journal: list[Step] = []
+        self.layout = layouts.get(config.layout)
+        self.partitions = self.layout.partitions(config)
+        self._areas = {partition.name: Area(flash, partition) for partition in self.partitions}
+
+    @property
+    def meter(self) -> Meter:
+        """Time and energy spent so far."""
+        return self.flash.meter
+
+    def has(self, name: str) -> bool:
+        """Whether there is a partition of this name."""
+        return name in self._areas
+
+    def area(self, name: str) -> Area:
+        """The partition of this name; `InputError` where the layout has none."""
+        area = self._areas.get(name)
+        if area is None:
+            known = ", ".join(self._areas)
+            raise InputError(f"partition of {self.config.layout}: found {name!r}, expected one of {known}")
+        return area
+
+    @contextmanager
+    def step(self, phase: str, detail: str = "") -> Iterator[StepNote]:
+        """Journal what happens inside as one step, with its cost, also when an exception leaves it."""
+        meter, flash = self.flash.meter, self.flash
+        time_ns, energy_nj = meter.time_ns, meter.flash_nj + meter.compute_nj
+        ops, written = flash.ops, flash.bytes_written
+        note = StepNote(detail)
+        try:
+            yield note
+        finally:
+            self.journal.append(
+                Step(
+                    phase,
+                    note.detail,
+                    meter.time_ns - time_ns,
+                    flash.ops - ops,
+                    flash.bytes_written - written,
+                    meter.flash_nj + meter.compute_nj - energy_nj,
+                )
+            )
+
+    def note(self, phase: str, detail: str) -> None:
+        """Journal a verdict that cost nothing."""
+        self.journal.append(Step(phase, detail, 0, 0, 0, 0))
+
+    def state_id(self) -> str:
+        """SHA-256 over the partitions' content and the security counter, in hex. Wear does not count."""
+        digest = hashlib.sha256()
+        content = memoryview(self.flash.content())
+        for partition in self.partitions:
+            digest.update(f"{partition.name}\0{partition.size}\0".encode())
+            digest.update(content[partition.offset : partition.offset + partition.size])
+        digest.update(f"security-counter\0{self.security_counter}".encode())
+        return digest.hexdigest()
+
+    def snapshot(self) -> DeviceState:
+        """Everything that can change, as it is now."""
+        meter = self.meter
+        return DeviceState(
+            self.flash.snapshot(),
+            self.security_counter,
+            meter.time_ns,
+            meter.flash_nj,
+            meter.compute_nj,
+            tuple(self.journal),
+        )
+
+    def restore(self, state: DeviceState) -> None:
+        """Go back to `state`, powered, with no cut armed."""
+        self.flash.restore(state.flash)
+        self.security_counter = state.security_counter
+        meter = self.meter
+        meter.time_ns, meter.flash_nj, meter.compute_nj = state.time_ns, state.flash_nj, state.compute_nj
+        self.journal = list(state.journal)
+
+
+def new_device(
+    config: DeviceConfig,
+    verify_keys: Sequence[VerifyKey],
+    decryption_key: DecryptionKey | None,
+    image: bytes,
+    security_counter: int,
+) -> Device:
+    """A device as the factory ships it: `image` in the primary slot, at no cost and no wear.
+
+    The factory's programmer is not bound by the boot loader's largest image; it is by the slot:
+    `InputError` where the image is larger.
+    """
+    table = layouts.get(config.layout).partitions(config)
+    size = table[-1].offset + table[-1].size
+    primary = table[0]
+    if len(image) > primary.size:
+        raise InputError(f"factory image: found {len(image)} bytes, expected at most {primary.size}")
+    content = image + bytes([config.erased_value]) * (size - len(image))
+    geometry = Geometry(config.sector_size_bytes, config.write_size_bytes, config.erased_value)
+    meter = Meter(core_profile(config.core))
+    flash = Flash(size, geometry, flash_profile(config.flash), meter, content)
+    return Device(config, verify_keys, decryption_key, flash, security_counter)

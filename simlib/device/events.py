@@ -1,0 +1,59 @@
+"""What can happen to a device on the bench: an install, a boot, a confirmation, each whole or cut short."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from simlib.device.flash import TEARS
+from simlib.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Power fails in the event's `op`-th flash operation, counted from 1, and leaves this tear.
+
+    An event with fewer operations is finished; then the power goes. After either the device has no power.
+    """
+
+    op: int
+    tear: str
+
+    def __post_init__(self) -> None:
+        if self.op < 1:
+            raise InputError(f"cut: found operation {self.op}, expected 1 or more")
+        if self.tear not in TEARS:
+            raise InputError(f"tear: found {self.tear!r}, expected one of {', '.join(TEARS)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Install:
+    """The updater takes an artefact, by its name; one bit of the blob may arrive flipped (modulo its length)."""
+
+    artefact: str
+    flip_bit: int | None = None
+    cut: Cut | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """A reset, or power coming back."""
+
+    cut: Cut | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """The self-test passed: the running image confirms itself."""
+
+    cut: Cut | None = None
+
+
+Event = Install | Boot | Confirm
+
+
+def flip_bit(blob: bytes, bit: int) -> bytes:
+    """`blob` with one bit the other way round; bit 0 is the lowest of the first byte, counted modulo the length."""
+    at, low = divmod(bit % (8 * len(blob)), 8)
+    flipped = bytearray(blob)
+    flipped[at] ^= 1 << low
+    return bytes(flipped)

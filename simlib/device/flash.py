@@ -1,0 +1,281 @@
+"""A NOR flash with its rules, its wear, its cost and its power supply.
+
+The rules, as datasheets of NOR parts and MCUboot's flash map have them:
+
+- an erase sets one whole sector to the erased value and must start at a sector's start;
+- a write can only move bits away from the erased value (with 0xFF: clear them); asking for a bit to go
+  back is refused, even if the rest would be fine;
+- offset and length of a write are multiples of the write size, and one call writes at most 1,024 bytes;
+- a read is free: its time is hidden in the cost of whatever uses the bytes.
+
+Power can be made to fail at any operation. What that operation then leaves behind is its *tear*:
+
+====== ========================================== =================================================
+tear   a write leaves                             an erase leaves
+====== ========================================== =================================================
+none   nothing written                            nothing erased
+partial the first half, in whole write units      the first half of the sector erased
+garbage the bytes it would have written, at random the sector's bytes at random
+====== ========================================== =================================================
+
+Random bytes are harsher than the cell physics of a torn write, where bits already programmed stay so.
+Leaves to others: where partitions lie (`partitions`) and what the bytes mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from simlib.device.meter import Meter, ceil_div
+from simlib.draws import Stream
+from simlib.errors import SimlibError
+
+if TYPE_CHECKING:
+    from simlib.scenario.calibration import FlashProfile
+
+LARGEST_WRITE_BYTES: Final = 1024
+"""Most bytes in one write call: MCUboot's copy buffer (`BUF_SZ` in boot/bootutil/src/loader.c)."""
+TEARS: Final = ("none", "partial", "garbage")
+TEAR_PURPOSE: Final = 0x7EA2
+"""The purpose number of the draws that fill a torn operation's bytes."""
+
+
+class FlashErrorKind(StrEnum):
+    """Why an operation was refused."""
+
+    OUT_OF_RANGE = "out-of-range"
+    OUT_OF_PARTITION = "out-of-partition"
+    UNALIGNED = "unaligned"
+    TOO_LARGE = "too-large"
+    NOT_ERASED = "not-erased"
+    POWER_OFF = "power-off"
+
+
+class FlashError(SimlibError):
+    """The driver refused an operation; nothing was changed. `kind` says which rule it broke."""
+
+    def __init__(self, kind: FlashErrorKind, message: str) -> None:
+        super().__init__(f"{kind}: {message}")
+        self.kind = kind
+
+
+class PowerCut(SimlibError):
+    """Power failed in the middle of a flash operation; nothing works until `Flash.power_on`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Sizes in bytes; `erased_value` is 0xFF or 0x00."""
+
+    sector_size: int
+    write_size: int
+    erased_value: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlashState:
+    """All of a flash at one moment, for `Flash.restore`."""
+
+    content: bytes
+    wear: tuple[int, ...]
+    erases: int
+    writes: int
+    bytes_written: int
+    op_end_ns: tuple[int, ...]
+
+
+class Flash:
+    """One flash device. `content`, if given, is what it holds at the start, at no cost and no wear."""
+
+    def __init__(
+        self,
+        size_bytes: int,
+        geometry: Geometry,
+        profile: FlashProfile,
+        meter: Meter,
+        content: bytes | None = None,
+    ) -> None:
+        sector = geometry.sector_size
+        if size_bytes <= 0 or size_bytes % sector:
+            raise ValueError(f"size_bytes: found {size_bytes}, expected a multiple of the sector, {sector}")
+        if content is not None and len(content) != size_bytes:
+            raise ValueError(f"content: found {len(content)} bytes, expected {size_bytes}")
+        self.size_bytes = size_bytes
+        self.geometry = geometry
+        self.profile = profile
+        self.meter = meter
+        self.erases = 0
+        self.writes = 0
+        self.bytes_written = 0
+        self.wear = [0] * (size_bytes // sector)
+        self.op_end_ns: list[int] = []
+        self._erased_sector = bytes([geometry.erased_value]) * sector
+        self._erased_chunk = bytes([geometry.erased_value]) * LARGEST_WRITE_BYTES
+        self._cells = (
+            bytearray(content)
+            if content is not None
+            else bytearray(bytes([geometry.erased_value]) * size_bytes)
+        )
+        self._erase_ns = ceil_div(profile.erase_ns * sector, profile.sector_bytes)
+        self._erase_nj = ceil_div(profile.erase_nj * sector, profile.sector_bytes)
+        self._powered = True
+        self._cut_at = 0  # the number of the operation that power fails in; 0: none
+        self._tear = "none"
+        self._tear_seed = 0
+
+    @property
+    def ops(self) -> int:
+        """Flash operations that took place: erases of a sector and write calls, torn ones included."""
+        return len(self.op_end_ns)
+
+    def content(self) -> bytes:
+        """Every byte, power or not: the view of a probe on the chip."""
+        return bytes(self._cells)
+
+    def read(self, offset: int, n: int) -> bytes:
+        """`n` bytes from `offset`."""
+        self._need_power()
+        self._need_range(offset, n)
+        return bytes(self._cells[offset : offset + n])
+
+    def erase(self, offset: int) -> None:
+        """Set the sector that starts at `offset` to the erased value."""
+        self._need_power()
+        sector = self.geometry.sector_size
+        if offset % sector:
+            raise FlashError(FlashErrorKind.UNALIGNED, f"erase at {offset}, expected a multiple of {sector}")
+        self._need_range(offset, sector)
+        if len(self.op_end_ns) + 1 == self._cut_at:
+            self._fail_erase(offset)
+        self._cells[offset : offset + sector] = self._erased_sector
+        self._count_erase(offset)
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Program `data` at `offset`."""
+        self._need_power()
+        n = len(data)
+        unit = self.geometry.write_size
+        if offset % unit or n % unit or not n:
+            raise FlashError(
+                FlashErrorKind.UNALIGNED, f"write of {n} bytes at {offset}, expected multiples of {unit}"
+            )
+        if n > LARGEST_WRITE_BYTES:
+            raise FlashError(
+                FlashErrorKind.TOO_LARGE, f"write of {n} bytes, expected at most {LARGEST_WRITE_BYTES}"
+            )
+        self._need_range(offset, n)
+        cells = self._cells
+        end = offset + n
+        before = cells[offset:end]
+        if before != self._erased_chunk[:n]:
+            self._need_erased(offset, before, data)
+        if len(self.op_end_ns) + 1 == self._cut_at:
+            self._fail_write(offset, data)
+        cells[offset:end] = data
+        self._count_write(n)
+
+    def arm_cut(self, op: int, tear: str, seed: int = 0) -> None:
+        """Let power fail in the `op`-th operation from now, counted from 1, with this tear.
+
+        A refused operation does not count. `seed` makes the bytes of a garbage tear.
+        """
+        if op < 1:
+            raise ValueError(f"op: found {op}, expected 1 or more")
+        if tear not in TEARS:
+            raise ValueError(f"tear: found {tear!r}, expected one of {TEARS}")
+        self._cut_at = len(self.op_end_ns) + op
+        self._tear = tear
+        self._tear_seed = seed
+
+    def power_on(self) -> None:
+        """Power is back; a cut that was armed and did not strike is forgotten."""
+        self._powered = True
+        self._cut_at = 0
+
+    def snapshot(self) -> FlashState:
+        """Content, wear and counters as they are now."""
+        return FlashState(
+            bytes(self._cells),
+            tuple(self.wear),
+            self.erases,
+            self.writes,
+            self.bytes_written,
+            tuple(self.op_end_ns),
+        )
+
+    def restore(self, state: FlashState) -> None:
+        """Go back to `state`, powered, with no cut armed."""
+        self._cells = bytearray(state.content)
+        self.wear = list(state.wear)
+        self.erases = state.erases
+        self.writes = state.writes
+        self.bytes_written = state.bytes_written
+        self.op_end_ns = list(state.op_end_ns)
+        self.power_on()
+
+    def _need_power(self) -> None:
+        if not self._powered:
+            raise FlashError(FlashErrorKind.POWER_OFF, "the power is off")
+
+    def _need_range(self, offset: int, n: int) -> None:
+        if offset < 0 or n < 0 or offset + n > self.size_bytes:
+            raise FlashError(
+                FlashErrorKind.OUT_OF_RANGE,
+                f"bytes {offset} to {offset + n}, expected within 0 to {self.size_bytes}",
+            )
+
+    def _need_erased(self, offset: int, before: bytearray, data: bytes) -> None:
+        """Refuse a bit that would have to go back to its erased value: only an erase does that."""
+        old = int.from_bytes(before, "little")
+        new = int.from_bytes(data, "little")
+        set_back = new & ~old if self.geometry.erased_value else old & ~new
+        if set_back:
+            at = offset + ((set_back & -set_back).bit_length() - 1) // 8
+            raise FlashError(FlashErrorKind.NOT_ERASED, f"write at {offset}: the byte at {at} is not erased")
+
+    def _count_erase(self, offset: int) -> None:
+        self.erases += 1
+        self.wear[offset // self.geometry.sector_size] += 1
+        self.meter.flash(self._erase_ns, self._erase_nj)
+        self.op_end_ns.append(self.meter.time_ns)
+
+    def _count_write(self, n: int) -> None:
+        words = ceil_div(n, self.profile.word_bytes)
+        self.writes += 1
+        self.bytes_written += n
+        self.meter.flash(words * self.profile.word_ns, words * self.profile.word_nj)
+        self.op_end_ns.append(self.meter.time_ns)
+
+    def _fail_erase(self, offset: int) -> None:
+        sector = self.geometry.sector_size
+        if self._tear == "partial":
+            half = sector // 2
+            self._cells[offset : offset + half] = self._erased_sector[:half]
+        elif self._tear == "garbage":
+            self._cells[offset : offset + sector] = self._garbage(offset, sector)
+        if self._tear != "none":
+            self._count_erase(offset)
+        self._lose_power()
+
+    def _fail_write(self, offset: int, data: bytes) -> None:
+        n = len(data)
+        if self._tear == "partial":
+            unit = self.geometry.write_size
+            half = n // unit // 2 * unit
+            self._cells[offset : offset + half] = data[:half]
+        elif self._tear == "garbage":
+            self._cells[offset : offset + n] = self._garbage(offset, n)
+        if self._tear != "none":
+            self._count_write(n)
+        self._lose_power()
+
+    def _garbage(self, offset: int, n: int) -> bytes:
+        stream = Stream(self._tear_seed, TEAR_PURPOSE + offset)
+        return stream.block(ceil_div(n, 4)).astype("<u4").tobytes()[:n]
+
+    def _lose_power(self) -> None:
+        self._powered = False
+        self._cut_at = 0
+        raise PowerCut(f"power failed after {len(self.op_end_ns)} flash operations")

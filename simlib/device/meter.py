@@ -1,0 +1,71 @@
+"""What work on a device costs: time in nanoseconds and energy in nanojoules, integers throughout.
+
+Each call is rounded up once, so a cost never depends on how a caller adds things up later. The figures
+come from `simlib.scenario.calibration`; a hash over n bytes takes n times the profile's cycles a byte.
+Leaves to others: radio energy, and the fleet's milliseconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from simlib.errors import InputError
+
+if TYPE_CHECKING:
+    from simlib.scenario.calibration import CoreProfile
+
+NS_PER_S: Final = 1_000_000_000
+MILLI: Final = 1_000
+MEGA: Final = 1_000_000
+
+
+def ceil_div(numerator: int, denominator: int) -> int:
+    """The quotient of two whole numbers, rounded up."""
+    return -(-numerator // denominator)
+
+
+@dataclass(slots=True)
+class Meter:
+    """Sums a device's time [ns], flash energy [nJ] and compute energy [nJ]; time only ever grows."""
+
+    core: CoreProfile
+    time_ns: int = 0
+    flash_nj: int = 0
+    compute_nj: int = 0
+
+    def flash(self, time_ns: int, energy_nj: int) -> None:
+        """Add one flash operation."""
+        self.time_ns += time_ns
+        self.flash_nj += energy_nj
+
+    def compute(self, cycles: int) -> None:
+        """Add `cycles` of the core."""
+        self.time_ns += ceil_div(cycles * NS_PER_S, self.core.clock_hz)
+        self.compute_nj += ceil_div(cycles * self.core.nj_per_mcycle, MEGA)
+
+    def sha256(self, n_bytes: int) -> None:
+        """Add a SHA-256 over `n_bytes`."""
+        self.compute(ceil_div(n_bytes * self.core.sha256_mcpb, MILLI))
+
+    def aes_ctr(self, n_bytes: int) -> None:
+        """Add AES-256 in counter mode over `n_bytes`."""
+        self.compute(ceil_div(n_bytes * self.core.aes256_ctr_mcpb, MILLI))
+
+    def patch(self, n_bytes: int) -> None:
+        """Add the making of `n_bytes` of output from a patch."""
+        self.compute(ceil_div(n_bytes * self.core.patch_mcpb, MILLI))
+
+    def verify(self, signature_name: str) -> None:
+        """Add one signature verification. `InputError` where the core has no figure for the scheme."""
+        cycles = self.core.verify_cycles.get(signature_name)
+        if cycles is None:
+            known = ", ".join(sorted(self.core.verify_cycles))
+            raise InputError(
+                f"core profile {self.core.name}: found signature {signature_name}, expected {known}"
+            )
+        self.compute(cycles)
+
+    def ecies_unwrap(self) -> None:
+        """Add the unwrapping of one content key (ECIES-P256)."""
+        self.compute(self.core.ecies_unwrap_cycles)

@@ -1,0 +1,251 @@
+"""The updater: the part of the running firmware that takes an artefact and prepares the next boot.
+
+With a second slot, in this order:
+
+1. the manifest's signature; nothing in it is believed before;
+2. what it says against what the device is: hardware, security counter, no trial under way, room in slot and
+   download partition, the blob's length, for a patch the hash of the image in the primary slot;
+3. the bytes go to the secondary slot (a full artefact) or to the download partition (a patch), each sector
+   erased just ahead of its first write;
+4. the stored blob's hash; a patch is then deciphered, applied to the primary's image, its result compared
+   with the manifest and written to the secondary slot, encrypted anew if the image is an encrypted one;
+5. the boot loader's own check on the secondary slot;
+6. the request for a trial: only now does anything count.
+
+A refusal at any point leaves everything but the secondary slot and the download partition as it was.
+
+Without a second slot there is no place to put the bytes but over the running image: the updater, which then
+runs from RAM, erases and overwrites the only slot while the bytes arrive, deciphering them on the way. It
+makes the same checks of the manifest, but its driver is what tells it that the slot has ended: by then the
+old image is gone.
+
+A patch stays encrypted under a key of its own while it is stored; patches are made of plain images and
+encrypted afterwards (a patch between ciphertexts would be as large as the image).
+
+Leaves to others: when to start and whether to start at all (`precheck` and the fleet), the swap
+(`bootloader`), how the bytes travel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from simlib.delta import apply_patch
+from simlib.device.bootloader import confirm, request_trial
+from simlib.device.bootloader.check import check_candidate, check_primary, image_limit, occupied
+from simlib.device.bootloader.decision import in_trial
+from simlib.device.bootloader.payload_cipher import PayloadCipher
+from simlib.device.bootloader.swap import trailer_of
+from simlib.device.flash import LARGEST_WRITE_BYTES, FlashError, FlashErrorKind
+from simlib.device.partitions import Area
+from simlib.errors import Reason, Refused
+from simlib.firmware.image import parse_header, parse_image
+from simlib.release import Manifest, open_manifest, unpack_blob
+from simlib.security.encryption import content_key_of
+
+if TYPE_CHECKING:
+    from simlib.device.device import Device
+    from simlib.security.keys import VerifyKey
+
+
+def install(
+    device: Device, release_keys: Sequence[VerifyKey], manifest: bytes, blob: bytes, *, hardware: str = ""
+) -> Reason:
+    """Take an artefact as it arrived; NONE when the next boot will run or try the new image.
+
+    `release_keys` sign manifests; `hardware` names this device's hardware, "" where that is not known and so
+    not compared. What was done and refused stands in the device's journal. Any other reason is why nothing
+    was requested.
+
+    Raises:
+        PowerCut: power failed on the way.
+    """
+    try:
+        facts = _opened(device, release_keys, manifest)
+        with device.step("check", "the manifest against the device") as note:
+            try:
+                _check_facts(device, facts, blob, hardware)
+            except Refused as refusal:
+                note.detail = f"the manifest against the device: refused, {refusal}"
+                raise
+        if not device.has("secondary"):
+            _overwrite(device, facts, blob)
+        elif facts.kind == "full":
+            _store_image(device, facts, blob)
+        else:
+            _rebuild_image(device, facts, blob)
+        request_trial(device)
+    except Refused as refusal:
+        device.note("install", f"refused, {refusal}")
+        return refusal.reason
+    except FlashError as error:
+        if error.kind is not FlashErrorKind.OUT_OF_PARTITION:
+            raise  # a rule of the flash was broken, and that is this module's fault
+        device.note("install", f"the driver refused, {error}")
+        return Reason.WRITE_REFUSED
+    device.note("install", f"ready, {facts.version}")
+    return Reason.NONE
+
+
+def confirm_update(device: Device) -> None:
+    """After a passed self-test: the running image stays, and the security counter follows it.
+
+    In this order: were the counter first, a cut between the two would leave the old image refused at the
+    revert. Raises `PowerCut` where power fails on the way.
+    """
+    confirm(device)
+    counter = parse_image(occupied(device, "primary")).security_counter or 0
+    if counter > device.security_counter:
+        device.security_counter = counter
+        device.note("confirm", f"security counter raised to {counter}")
+
+
+def _opened(device: Device, keys: Sequence[VerifyKey], manifest: bytes) -> Manifest:
+    with device.step("manifest", "signature") as note:
+        device.meter.sha256(len(manifest))
+        device.meter.verify(keys[0].algorithm)
+        try:
+            facts = open_manifest(manifest, keys)
+        except Refused as refusal:
+            note.detail = f"refused, {refusal}"
+            raise
+        note.detail = f"{facts.kind} artefact of {facts.version}"
+        return facts
+
+
+def _check_facts(device: Device, facts: Manifest, blob: bytes, hardware: str) -> None:
+    """What can be told from the manifest alone, before a byte is written."""
+    if hardware and facts.hardware and hardware not in facts.hardware:
+        raise Refused(
+            Reason.HARDWARE_MISMATCH, f"hardware: found {', '.join(facts.hardware)}, expected {hardware}"
+        )
+    if facts.security_counter < device.security_counter:
+        raise Refused(
+            Reason.SECURITY_COUNTER_LOW,
+            f"security counter: found {facts.security_counter}, expected {device.security_counter} or more",
+        )
+    if len(blob) != facts.blob_size:
+        # The length is known before the body (as by HTTP's Content-Length), so an endless one is never begun.
+        raise Refused(Reason.ARTEFACT_MISMATCH, f"blob: found {len(blob)} bytes, expected {facts.blob_size}")
+    if not device.has("secondary"):
+        if facts.kind != "full":
+            raise Refused(Reason.NO_ARTEFACT, "artefact: found a patch, expected a full one: there is no second slot")
+        return
+    if in_trial(trailer_of(device, "primary").state()):
+        # The secondary slot holds the image that a failed trial reverts to.
+        raise Refused(Reason.TRIAL_PENDING, "trial: found one under way, expected it confirmed or reverted")
+    limit = image_limit(device)
+    if facts.image_size > limit:
+        raise Refused(Reason.STORAGE_SHORT, f"image: found {facts.image_size} bytes, expected at most {limit}")
+    if facts.kind != "full":
+        room = device.area("download").size if device.has("download") else 0
+        if facts.blob_size > room:
+            raise Refused(Reason.STORAGE_SHORT, f"patch: found {facts.blob_size} bytes, expected at most {room}")
+        _check_base(device, facts)
+
+
+def _check_base(device: Device, facts: Manifest) -> None:
+    base = occupied(device, "primary")
+    device.meter.sha256(len(base))
+    found = sha256(base).digest()
+    if found != facts.base_sha256:
+        raise Refused(Reason.WRONG_BASE, f"image in the primary slot: found SHA-256 {found.hex()}, expected the base")
+
+
+def _store_image(device: Device, facts: Manifest, blob: bytes) -> None:
+    """A full artefact: its blob is the image, byte for byte as the slot shall hold it."""
+    _open_slot(device)
+    with device.step("write", f"{len(blob)} bytes to the secondary slot"):
+        _stream(device.area("secondary"), blob)
+    _check_stored(device, "secondary", facts)
+    check_candidate(device)
+
+
+def _rebuild_image(device: Device, facts: Manifest, blob: bytes) -> None:
+    """A patch: stored, checked, applied to the primary's image, the result written to the secondary slot."""
+    with device.step("write", f"{len(blob)} bytes to the download partition"):
+        _stream(device.area("download"), blob)
+    _check_stored(device, "download", facts)
+    meter = device.meter
+    with device.step("patch", f"{facts.image_size} bytes rebuilt"):
+        if facts.wrapped_key is not None:
+            meter.ecies_unwrap()
+            meter.aes_ctr(facts.blob_size)
+        patch = unpack_blob(facts, device.area("download").read(0, facts.blob_size), device.decryption_key)
+        image = _patched(occupied(device, "primary"), patch, image_limit(device))
+        meter.patch(len(image))
+        meter.sha256(len(image))
+    with device.step("encrypt", "the rebuilt image under its own content key") as note:
+        header = parse_header(image)
+        if not header.encrypted:
+            note.detail = "not an encrypted image"
+        elif device.decryption_key is None:
+            raise Refused(Reason.DECRYPTION_FAILED, "image: found an encrypted one, expected one in the clear: no key")
+        else:
+            meter.ecies_unwrap()
+            key = content_key_of(image, device.decryption_key)
+            image = PayloadCipher.of(header, key).turn(0, image, meter)
+    _open_slot(device)
+    with device.step("write", f"{len(image)} bytes to the secondary slot"):
+        _stream(device.area("secondary"), image)
+    check_candidate(device)
+
+
+def _overwrite(device: Device, facts: Manifest, blob: bytes) -> None:
+    """No second slot: over the running image while the bytes arrive, without a way back."""
+    image = blob
+    header = parse_header(blob)
+    if header.encrypted:
+        with device.step("decrypt", "the content key; the TLVs are fetched ahead of the payload"):
+            if device.decryption_key is None:
+                raise Refused(Reason.DECRYPTION_FAILED, "image: found an encrypted one, expected one in the clear: no key")
+            device.meter.ecies_unwrap()
+            key = content_key_of(blob, device.decryption_key)
+            image = PayloadCipher.of(header, key).turn(0, blob, device.meter)
+    with device.step("write", f"{len(image)} bytes over the only slot") as note:
+        try:
+            _stream(device.area("primary"), image)
+        except FlashError as error:
+            note.detail = f"{len(image)} bytes over the only slot, stopped: {error}"
+            raise
+    check_primary(device)
+
+
+def _open_slot(device: Device) -> None:
+    """Erase the secondary's trailer before anything else: a half-written image must not look requested."""
+    with device.step("erase", "the trailer of the secondary slot"):
+        trailer_of(device, "secondary").erase()
+
+
+def _stream(area: Area, data: bytes) -> None:
+    """Write `data` from the start of `area`, each sector erased just ahead of its first write."""
+    sector = area.flash.geometry.sector_size
+    erased = 0
+    for at in range(0, len(data), LARGEST_WRITE_BYTES):
+        chunk = data[at : at + LARGEST_WRITE_BYTES]
+        while erased < at + len(chunk):
+            area.erase(erased)
+            erased += sector
+        area.write_bytes(at, chunk)
+
+
+def _check_stored(device: Device, partition: str, facts: Manifest) -> None:
+    """The blob as it now lies in flash against the manifest's hash."""
+    with device.step("hash", f"the blob in {partition}") as note:
+        device.meter.sha256(facts.blob_size)
+        found = sha256(device.area(partition).read(0, facts.blob_size)).digest()
+        if found != facts.blob_sha256:
+            note.detail = f"the blob in {partition} is not the manifest's"
+            raise Refused(
+                Reason.ARTEFACT_MISMATCH,
+                f"blob: found SHA-256 {found.hex()}, expected {facts.blob_sha256.hex()}",
+            )
+
+
+@lru_cache(maxsize=8)
+def _patched(base: bytes, patch: bytes, max_result_bytes: int) -> bytes:
+    """`apply_patch`, remembered: many devices of a bench apply the same patch to the same base."""
+    return apply_patch(base, patch, max_result_bytes=max_result_bytes)

@@ -1,0 +1,359 @@
+"""The reference clock: SimPy, one process a device, in the canonical order of events.
+
+Decides what happens next; what happens then, and why, is the generators' and the calls' business. SimPy
+breaks ties by the order of insertion; here `order` does, so that the run depends on nothing but what its
+devices do, and a compiled clock with the same rule gives the same run. Time is whole milliseconds.
+
+A device's process is a generator that yields what `SimpyClock.timer` and `SimpyClock.join` return. It waits
+for one thing at a time, so one SimPy event for each device is enough, armed again for each wait: a
+quarter of the cost of a `simpy.Process` with a new event each time, in the same SimPy queue. Ordinary SimPy
+processes may run beside the devices in `SimpyClock.env`.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Sequence
+from functools import partial
+from heapq import heappush
+from operator import index
+from typing import Any, Final, cast
+
+import simpy
+from simpy.core import SimTime
+from simpy.events import NORMAL, Event, EventPriority, ProcessGenerator
+
+from simlib.engine.link import INF, FairLink
+from simlib.engine.order import AFTER, CAPACITY, DEVICE, DEVICES_MAX, LINK, NOTEBOOK, SETTLE, Rank
+
+
+class FleetEnvironment(simpy.Environment):
+    """A SimPy environment whose ordinary events come after the device events of their millisecond."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.device_events = 0
+
+    def schedule(self, event: Event, priority: EventPriority = NORMAL, delay: SimTime = 0) -> None:
+        """Schedule an ordinary SimPy event; raises `TypeError` unless `delay` is a whole number [ms]."""
+        if type(delay) is not int:
+            delay = _whole_ms(delay)
+        heappush(self._queue, (self._now + delay, EventPriority(NOTEBOOK + priority), next(self._eid), event))
+
+
+def _whole_ms(value: Any) -> int:
+    try:
+        return index(value)
+    except TypeError:
+        raise TypeError(f"time: found {value!r}, expected a whole number of milliseconds") from None
+
+
+class _DeviceProcess(Event):
+    """One device's process: the event it waits for and the generator that goes on when it comes."""
+
+    __slots__ = ("_ok", "_value", "alarm", "callbacks", "clock", "device", "env", "priority", "send")
+
+    def __init__(self, clock: SimpyClock, device: int, generator: ProcessGenerator) -> None:
+        self.env = clock.env
+        self.clock = clock
+        self.device = device
+        self.priority = EventPriority(DEVICE + device)
+        self.send = generator.send
+        self.alarm: _LinkAlarm | None = None  # of the link its transfer is on
+        self.callbacks = _RESUME
+        self._ok = True
+        self._value = None
+
+
+class _LinkAlarm(Event):
+    """When a link is looked at next. SimPy cannot take an event back, so earlier alarms may ring in vain.
+
+    `armed_ms` holds the times in the queue, latest first: a time is added only if it comes before the rest.
+    """
+
+    __slots__ = (
+        "_ok",
+        "_value",
+        "armed_ms",
+        "callbacks",
+        "clock",
+        "due_ms",
+        "env",
+        "link",
+        "number",
+        "touched",
+    )
+
+    def __init__(self, clock: SimpyClock, number: int, link: FairLink) -> None:
+        self.env = clock.env
+        self.clock = clock
+        self.number = number
+        self.link = link
+        self.armed_ms: list[int] = []
+        self.due_ms = INF
+        self.touched = False
+        self.callbacks = _RING
+        self._ok = True
+        self._value = None
+
+
+class _Call(Event):
+    """A function to call at a time and rank."""
+
+    __slots__ = ("_ok", "_value", "callbacks", "clock", "env", "function", "rank")
+
+    def __init__(self, clock: SimpyClock, rank: int, function: Callable[[int], object]) -> None:
+        self.env = clock.env
+        self.clock = clock
+        self.rank = rank
+        self.function = function
+        self.callbacks = _CALL
+        self._ok = True
+        self._value = None
+
+
+class _Settling(Event):
+    """The last event of an instant in which a link changed."""
+
+    __slots__ = ("_ok", "_value", "callbacks", "clock", "env")
+
+    def __init__(self, clock: SimpyClock) -> None:
+        self.env = clock.env
+        self.clock = clock
+        self.callbacks = _SETTLE
+        self._ok = True
+        self._value = None
+
+
+class SimpyClock:
+    """Runs device processes, shared links and calls up to and including `horizon_ms`.
+
+    Attributes: `env`, the SimPy environment, for processes of a notebook's own; `links`; `horizon_ms`.
+    """
+
+    def __init__(self, links: Sequence[FairLink], horizon_ms: int) -> None:
+        self.env = FleetEnvironment()
+        self.links = tuple(links)
+        self.horizon_ms = horizon_ms
+        self._queue = self.env._queue
+        self._processes: dict[int, _DeviceProcess] = {}
+        self._alarms = [_LinkAlarm(self, number, link) for number, link in enumerate(self.links)]
+        self._touched: list[_LinkAlarm] = []
+        self._settling = _Settling(self)
+        self._rank = -1  # of the call under way
+        self._at_once = Event(self.env)  # already processed: whoever yields it goes on
+        self._at_once._ok = True
+        self._at_once._value = None
+        self._at_once.callbacks = None  # type: ignore[assignment]
+
+    @property
+    def now(self) -> int:
+        """The current time [ms]."""
+        return cast(int, self.env._now)
+
+    @property
+    def events(self) -> int:
+        """The number of device events so far: starts, timers, completed and aborted transfers."""
+        return self.env.device_events
+
+    def spawn(self, device: int, generator: ProcessGenerator, at: int | None = None) -> None:
+        """Start a device's process now, or at the time `at` [ms].
+
+        Raises `ValueError` if the device's last process has not ended, or the device or time is out of range.
+        """
+        time_ms = self.now if at is None else self._not_past(at)
+        if not 0 <= device < DEVICES_MAX:
+            raise ValueError(f"device {device}: found number {device}, expected 0 to 2**59 - 1")
+        if device in self._processes:
+            raise ValueError(f"device {device}: found a second process, expected one at a time")
+        process = self._processes[device] = _DeviceProcess(self, device, generator)
+        if time_ms <= self.horizon_ms:
+            heappush(self._queue, (time_ms, process.priority, 0, process))
+
+    def timer(self, device: int, time_ms: int) -> Event:
+        """What `device`'s process yields to go on at `time_ms`, an absolute time that is not past."""
+        process = self._processes[device]
+        if process.callbacks is not None:
+            raise RuntimeError(f"device {device}: found a second wait, expected one yield for each")
+        if type(time_ms) is not int:
+            time_ms = _whole_ms(time_ms)
+        now = self.env._now
+        if time_ms > now:
+            process.callbacks = _RESUME
+            process._value = None
+            if time_ms <= self.horizon_ms:
+                heappush(self._queue, (time_ms, process.priority, 0, process))
+            return process
+        self._not_past(time_ms)
+        return self._at_once
+
+    def join(self, device: int, link_index: int, rate_class: int, size_bytes: int) -> Event:
+        """What `device`'s process yields to transfer `size_bytes` over a link, in the given rate class.
+
+        The process goes on in the millisecond the transfer ends, and is sent 0, or, if the transfer was
+        aborted, the bytes it misses.
+        """
+        process = self._processes[device]
+        if process.callbacks is not None:
+            raise RuntimeError(f"device {device}: found a second wait, expected one yield for each")
+        alarm = self._alarms[link_index]
+        alarm.link.join(self.now, device, rate_class, size_bytes)
+        process.callbacks = _RESUME
+        process.alarm = alarm
+        self._touch(alarm)
+        return process
+
+    def abort(self, device: int) -> bool:
+        """Break off the device's transfer; its process goes on in this millisecond, in device order.
+
+        Returns whether there was a transfer: one that has ended in this very millisecond stays ended.
+        """
+        process = self._processes.get(device)
+        if process is None or process.alarm is None:
+            return False
+        alarm = process.alarm
+        process._value = alarm.link.abort(self.now, device)
+        process.alarm = None
+        heappush(self._queue, (self.env._now, process.priority, 0, process))
+        self._touch(alarm)
+        return True
+
+    def after(self, time_ms: int, rank: int, function: Callable[[int], object]) -> None:
+        """Call ``function(now)`` at `time_ms`, after all device events of that millisecond.
+
+        Calls are made by ascending `Rank`, those of one rank in the order they were asked for. A call may ask
+        for another of its own or a later rank in the same millisecond; `ValueError` for an earlier one, which
+        has had its turn.
+        """
+        rank = Rank(rank)
+        self._not_past(time_ms)
+        if time_ms == self.env._now and rank < self._rank:
+            raise ValueError(
+                f"time {time_ms} ms: found a call of rank {rank} asked for in a call of rank {self._rank}, "
+                "expected the same or a later rank"
+            )
+        if time_ms <= self.horizon_ms:
+            self._push_call(time_ms, EventPriority(AFTER + rank), _Call(self, rank, function))
+
+    def set_capacity(self, time_ms: int, link_index: int, capacity_bps: int) -> None:
+        """Change a link's capacity [byte/s] at `time_ms`; 0 is an outage.
+
+        Of two changes at one time the one asked for later holds.
+        """
+        alarm = self._alarms[link_index]
+        self._not_past(time_ms)
+        if time_ms <= self.horizon_ms:
+            call = _Call(self, -1, partial(self._change_capacity, alarm, capacity_bps))
+            self._push_call(time_ms, CAPACITY, call)
+
+    def run(self) -> None:
+        """Process every event up to and including the horizon; `now` is the horizon afterwards.
+
+        Python's cycle collector rests meanwhile: the devices are many and none of them is garbage yet.
+        """
+        env, queue, step, horizon_ms = self.env, self._queue, self.env.step, self.horizon_ms
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            while queue and queue[0][0] <= horizon_ms:
+                step()
+            env._now = max(env._now, horizon_ms)
+        finally:
+            if collecting:
+                gc.enable()
+
+    def _not_past(self, time_ms: int) -> int:
+        if type(time_ms) is not int:
+            time_ms = _whole_ms(time_ms)
+        if time_ms < self.env._now:
+            raise ValueError(f"time: found {time_ms} ms, expected now ({self.env._now}) or later")
+        return time_ms
+
+    def _push_call(self, time_ms: int, priority: EventPriority, call: _Call) -> None:
+        heappush(self._queue, (time_ms, priority, next(self.env._eid), call))
+
+    def _change_capacity(self, alarm: _LinkAlarm, capacity_bps: int, now: int) -> None:
+        alarm.link.set_capacity(now, capacity_bps)
+        self._touch(alarm)
+
+    def _touch(self, alarm: _LinkAlarm) -> None:
+        """Have the link settled at the end of this instant."""
+        if not alarm.touched:
+            alarm.touched = True
+            if not self._touched:
+                heappush(self._queue, (self.env._now, SETTLE, 0, self._settling))
+            self._touched.append(alarm)
+
+    def _arm(self, alarm: _LinkAlarm) -> None:
+        due_ms, armed_ms = alarm.due_ms, alarm.armed_ms
+        if due_ms <= self.horizon_ms and (not armed_ms or due_ms < armed_ms[-1]):
+            armed_ms.append(due_ms)
+            heappush(self._queue, (due_ms, LINK, alarm.number, alarm))
+
+
+def _resume(process: _DeviceProcess) -> None:
+    clock = process.clock
+    env = clock.env
+    at_once = clock._at_once
+    try:
+        env.device_events += 1
+        target = process.send(process._value)
+        while target is at_once:
+            env.device_events += 1
+            target = process.send(None)
+    except StopIteration:
+        del clock._processes[process.device]
+        if process.callbacks is not None:
+            raise RuntimeError(
+                f"device {process.device}: found its end, expected its last wait yielded"
+            ) from None
+        return
+    if target is not process or process.callbacks is None:
+        raise RuntimeError(
+            f"device {process.device}: found {target!r} yielded, expected a timer or join of its own"
+        )
+
+
+def _ring(alarm: _LinkAlarm) -> None:
+    alarm.callbacks = _RING
+    alarm.armed_ms.pop()
+    clock = alarm.clock
+    now = clock.now
+    if alarm.due_ms != now:
+        clock._arm(alarm)
+        return
+    queue, processes = clock._queue, clock._processes
+    for device in alarm.link.pop_finished(now):
+        process = processes[device]
+        process.alarm = None
+        process._value = 0
+        heappush(queue, (now, process.priority, 0, process))
+    clock._touch(alarm)
+
+
+def _settle(settling: _Settling) -> None:
+    settling.callbacks = _SETTLE
+    clock = settling.clock
+    touched = clock._touched
+    for alarm in touched:
+        alarm.touched = False
+        alarm.due_ms = alarm.link.next_finish()
+        clock._arm(alarm)
+    touched.clear()
+
+
+def _call(call: _Call) -> None:
+    clock = call.clock
+    clock._rank = call.rank
+    try:
+        call.function(clock.now)
+    finally:
+        clock._rank = -1
+
+
+# An event's callbacks are shared by all of a kind, and tuples: a process that is not the device's own and
+# yields a device's event fails at once, as it cannot be added to them.
+_RESUME: Final = cast(Any, (_resume,))
+_RING: Final = cast(Any, (_ring,))
+_SETTLE: Final = cast(Any, (_settle,))
+_CALL: Final = cast(Any, (_call,))

@@ -1,0 +1,7 @@
+"""The one life-cycle of a device in a rollout: phases, columns, and the integer functions every clock runs."""
+
+from simlib.lifecycle.columns import Fleet
+from simlib.lifecycle.phases import LEGAL_MOVES, Phase
+from simlib.lifecycle.steps import advance, next_checkin, transfer_ended
+
+__all__ = ["LEGAL_MOVES", "Fleet", "Phase", "advance", "next_checkin", "transfer_ended"]

@@ -1,0 +1,7 @@
+"""What came out of a run: tables, summary, digest and plots, of a run just made or one read from its folder."""
+
+from simlib.results.digest import DEVICE_COLUMNS, digest_of
+from simlib.results.run import Run
+from simlib.results.summary import Timings, summarise
+
+__all__ = ["DEVICE_COLUMNS", "Run", "Timings", "digest_of", "summarise"]

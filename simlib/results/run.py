@@ -1,0 +1,90 @@
+"""A run as a person works with it: frames, summary, digest, plots, and one device explained."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from simlib.results import store
+
+if TYPE_CHECKING:
+    from simlib.results.plots import Plots
+    from simlib.simulation.explain import Explanation
+
+
+class Run:
+    """The result of one scenario. Made by `simlib.run`, or read back with `Run.load`."""
+
+    def __init__(
+        self, scenario_toml: str, tables: Mapping[str, pd.DataFrame], summary: dict[str, Any]
+    ) -> None:
+        self.scenario_toml = scenario_toml
+        self.summary = summary
+        self._tables = dict(tables)
+
+    @property
+    def devices(self) -> pd.DataFrame:
+        """A row a device; times in ms since the start (−1: never), energy in µJ, bytes."""
+        return self._tables["devices"]
+
+    @property
+    def groups(self) -> pd.DataFrame:
+        """A row a rollout group."""
+        return self._tables["groups"]
+
+    @property
+    def timeline(self) -> pd.DataFrame:
+        """State counts and bytes on the links over time, a row a sample."""
+        return self._tables["timeline"]
+
+    @property
+    def alerts(self) -> pd.DataFrame:
+        """What the service reported as it happened."""
+        return self._tables["alerts"]
+
+    @property
+    def grants(self) -> pd.DataFrame:
+        """When each transfer ended and how many bytes it was short: what `explain` replays a device with."""
+        return self._tables["grants"]
+
+    @property
+    def digest(self) -> str:
+        """The digest of the device table; see `simlib.results.digest`."""
+        return str(self.summary["digest"])
+
+    @property
+    def plot(self) -> Plots:
+        """The plots of this run: ``run.plot.progress()`` and others, each taking and giving Axes."""
+        from simlib.results.plots import Plots  # noqa: PLC0415 - matplotlib only where it is used
+
+        return Plots(self)
+
+    def explain(self, device: int) -> Explanation:
+        """One device of this run replayed on the bench, byte for byte."""
+        from simlib.simulation.explain import explain  # noqa: PLC0415 - a saved run needs no simulation
+
+        return explain(self, device)
+
+    def default_folder(self) -> Path:
+        """Where the command line keeps this run unless told otherwise."""
+        return Path("runs") / f"{self.summary['scenario']}-{self.summary['seed']}-{self.digest[:12]}"
+
+    def save(self, folder: str | Path | None = None) -> Path:
+        """Write the run's folder, whole or not at all. InputError if it holds something else."""
+        target = Path(folder) if folder is not None else self.default_folder()
+        began = time.perf_counter()
+        store.write(target, self.scenario_toml, self._tables, self.summary)
+        seconds = time.perf_counter() - began
+        self.summary["write_s"] = round(seconds, 3)
+        self.summary["total_s"] = round(self.summary["total_s"] + seconds, 3)
+        store.write_summary(target, self.summary)
+        return target
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Run:
+        """Read a saved run. InputError if `folder` is not one."""
+        return cls(*store.read(Path(folder)))

@@ -1,0 +1,69 @@
+"""The answer in one object: what `summary.json` holds and `--json` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from simlib.outcomes import Outcome
+from simlib.results.digest import DIGEST_VERSION, digest_of
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where the wall-clock time of a run went [s]; `wall_s` is the clock alone."""
+
+    setup_s: float
+    bench_s: float
+    wall_s: float
+
+
+def time_to_share(devices: pd.DataFrame, percent: int) -> int | None:
+    """When `percent` of the whole fleet ran the new version, confirmed [ms]; None if never."""
+    need = -(-len(devices) * percent // 100)
+    times = np.sort(devices.loc[devices["outcome"] == Outcome.UPDATED, "finished_ms"].to_numpy())
+    return int(times[need - 1]) if len(times) >= need > 0 else None
+
+
+def summarise(
+    *,
+    scenario: str,
+    seed: int,
+    engine: str,
+    devices: pd.DataFrame,
+    halted_ms: int,
+    exposure: Mapping[str, int] | None,
+    events: int,
+    timings: Timings,
+    interrupted_ms: int | None = None,
+) -> dict[str, Any]:
+    """Everything but the time it took to write the tables, which `Run.save` adds."""
+    counts = devices["outcome"].value_counts()
+    summary: dict[str, Any] = {
+        "scenario": scenario,
+        "seed": seed,
+        "engine": engine,
+        "devices": len(devices),
+        "digest": digest_of(devices),
+        "digest_version": DIGEST_VERSION,
+        "outcomes": {o.value: int(counts.get(o.value, 0)) for o in Outcome},
+        "time_to_50_ms": time_to_share(devices, 50),
+        "time_to_90_ms": time_to_share(devices, 90),
+        "time_to_95_ms": time_to_share(devices, 95),
+        "halted": halted_ms >= 0,
+        "halted_at_ms": halted_ms if halted_ms >= 0 else None,
+        "exposure_at_halt": dict(exposure) if exposure is not None else None,
+        "events": events,
+        **{name: round(seconds, 3) for name, seconds in asdict(timings).items()},
+        "write_s": 0.0,
+        "total_s": round(sum(asdict(timings).values()), 3),
+    }
+    for column in ("bytes_down", "bytes_wasted", "energy_radio_uj", "energy_flash_uj", "energy_compute_uj"):
+        summary[column] = int(devices[column].sum())
+    if interrupted_ms is not None:
+        summary["interrupted_at_ms"] = interrupted_ms
+    return summary

@@ -1,0 +1,241 @@
+"""What an operation costs on real hardware, in whole nanoseconds, nanojoules, cycles and picojoules.
+
+The figures live in ``data/calibration``, a row each with its unit, its source and how it is known: *measured*
+by simlib's own runs, *cited* from a datasheet or a publication, *derived* from such figures by the formula in
+the source column, or *recalled*: an assumption to be replaced by a measurement. A row without label or
+source is refused. Figures are read as decimals; where one does not come to a whole number of a field's unit
+it is rounded up, once, here.
+
+What runs how often is the device's affair.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from difflib import get_close_matches
+from enum import StrEnum
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from simlib.errors import InputError
+from simlib.scenario.datafiles import data_path
+from simlib.scenario.toml_text import shown
+
+
+class Label(StrEnum):
+    """How a figure is known."""
+
+    MEASURED = "measured"
+    CITED = "cited"
+    DERIVED = "derived"
+    RECALLED = "recalled"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One row of a calibration table."""
+
+    profile: str
+    parameter: str
+    value: Decimal
+    unit: str
+    label: Label
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class FlashProfile:
+    """Time and energy of a NOR flash's two operations."""
+
+    name: str
+    sector_bytes: int
+    erase_ns: int  # of a sector of sector_bytes
+    erase_nj: int
+    word_bytes: int
+    word_ns: int  # to program one word
+    word_nj: int
+
+
+@dataclass(frozen=True, slots=True)
+class CoreProfile:
+    """What computing costs on a processor; mcpb are thousandths of a cycle for each byte."""
+
+    name: str
+    clock_hz: int
+    nj_per_mcycle: int
+    sha256_mcpb: int
+    aes256_ctr_mcpb: int
+    patch_mcpb: int  # for each byte of the result
+    verify_cycles: Mapping[str, int]  # one verification, by the signature's name
+    ecies_unwrap_cycles: int
+
+
+@dataclass(frozen=True, slots=True)
+class RadioProfile:
+    """What receiving costs."""
+
+    name: str
+    rx_pj_per_byte: int  # of application data, protocol overhead included
+    checkin_nj: int  # of a poll that finds nothing new
+
+
+COLUMNS: Final = ("profile", "parameter", "value", "unit", "label", "source")
+# Each unit as the field's base unit: ns, nJ, cycles, thousandths of a cycle a byte, pJ a byte, bytes, Hz.
+_SCALE: Final[Mapping[str, Fraction]] = {
+    "us": Fraction(10**3),
+    "ms": Fraction(10**6),
+    "nJ": Fraction(1),
+    "uJ": Fraction(10**3),
+    "mJ": Fraction(10**6),
+    "J": Fraction(10**9),
+    "cycles": Fraction(1),
+    "cycles/byte": Fraction(10**3),
+    "cycles/block16": Fraction(10**3, 16),
+    "uJ/Mcycle": Fraction(10**3),
+    "nJ/bit": Fraction(8 * 10**3),
+    "uJ/bit": Fraction(8 * 10**6),
+    "B": Fraction(1),
+    "MHz": Fraction(10**6),
+}
+_TIME: Final = ("us", "ms")
+_ENERGY: Final = ("nJ", "uJ", "mJ", "J")
+_VERIFY: Final = "verify_"
+
+
+def flash_names() -> tuple[str, ...]:
+    """The names `flash_profile` knows, sorted."""
+    return tuple(sorted(_table("flash")))
+
+
+def core_names() -> tuple[str, ...]:
+    """The names `core_profile` knows, sorted."""
+    return tuple(sorted(_table("core")))
+
+
+def radio_names() -> tuple[str, ...]:
+    """The names `radio_profile` knows, sorted."""
+    return tuple(sorted(_table("radio")))
+
+
+def flash_profile(name: str) -> FlashProfile:
+    """The flash called `name`. Raises `InputError` that names the nearest for one there is not."""
+    take = _Taker("flash", name)
+    return FlashProfile(
+        name=name,
+        sector_bytes=take("sector", "B"),
+        erase_ns=take("sector_erase_time", *_TIME),
+        erase_nj=take("sector_erase_energy", *_ENERGY),
+        word_bytes=take("word", "B"),
+        word_ns=take("word_write_time", *_TIME),
+        word_nj=take("word_write_energy", *_ENERGY),
+    )
+
+
+def core_profile(name: str) -> CoreProfile:
+    """The processor called `name`. Raises `InputError` that names the nearest for one there is not."""
+    take = _Taker("core", name)
+    signatures = [p.removeprefix(_VERIFY) for p in _table("core")[name] if p.startswith(_VERIFY)]
+    return CoreProfile(
+        name=name,
+        clock_hz=take("clock", "MHz"),
+        nj_per_mcycle=take("energy_per_cycle", "uJ/Mcycle"),
+        sha256_mcpb=take("sha256", "cycles/byte"),
+        aes256_ctr_mcpb=take("aes256_ctr", "cycles/byte", "cycles/block16"),
+        patch_mcpb=take("patch", "cycles/byte"),
+        verify_cycles={s: take(f"{_VERIFY}{s}", "cycles") for s in signatures},
+        ecies_unwrap_cycles=take("ecies_unwrap", "cycles"),
+    )
+
+
+def radio_profile(name: str) -> RadioProfile:
+    """The radio called `name`. Raises `InputError` that names the nearest for one there is not."""
+    take = _Taker("radio", name)
+    return RadioProfile(
+        name=name,
+        rx_pj_per_byte=take("rx_energy", "nJ/bit", "uJ/bit"),
+        checkin_nj=take("checkin_energy", *_ENERGY),
+    )
+
+
+def read_figures(path: Path) -> tuple[Figure, ...]:
+    """The rows of the calibration table at `path`.
+
+    Raises `InputError`, with file, line and column, for a row without a number above 0, a label or a
+    source, and for a parameter given twice. Units are checked where a profile takes the figure.
+    """
+    with path.open(encoding="utf-8", newline="") as stream:
+        reader = csv.reader(stream, strict=True)
+        header = tuple(next(reader, ()))
+        if header != COLUMNS:
+            raise InputError(
+                f"{path.name}: line 1: found columns {','.join(header)}, expected {','.join(COLUMNS)}"
+            )
+        rows = [(reader.line_num, row) for row in reader]
+    return tuple(_figures(path.name, rows))
+
+
+def _figures(name: str, rows: list[tuple[int, list[str]]]) -> Iterator[Figure]:
+    seen: set[tuple[str, str]] = set()
+    for line, row in rows:
+        where = f"{name}: line {line}"
+        if len(row) != len(COLUMNS):
+            raise InputError(f"{where}: found {len(row)} fields, expected {len(COLUMNS)}")
+        profile, parameter, value, unit, label, source = (cell.strip() for cell in row)
+        if not profile or not parameter or (profile, parameter) in seen:
+            raise InputError(
+                f"{where}: found {shown(parameter)} of {shown(profile)}, expected a parameter not given yet"
+            )
+        seen.add((profile, parameter))
+        if label not in list(Label):
+            raise InputError(f"{where}: label: found {shown(label)}, expected one of {', '.join(Label)}")
+        if not source:
+            raise InputError(f"{where}: source: found nothing, expected where the figure is from")
+        try:
+            number = Decimal(value)
+        except InvalidOperation:
+            number = Decimal("nan")
+        if not number.is_finite() or number <= 0 or abs(number.adjusted()) > 30:
+            raise InputError(f"{where}: value: found {shown(value)}, expected a number above 0")
+        yield Figure(profile, parameter, number, unit, Label(label), source)
+
+
+@cache
+def _table(kind: str) -> Mapping[str, Mapping[str, Figure]]:
+    """The figures of one kind of hardware, by profile and parameter."""
+    table: dict[str, dict[str, Figure]] = {}
+    for figure in read_figures(data_path("calibration", f"{kind}.csv")):
+        table.setdefault(figure.profile, {})[figure.parameter] = figure
+    return table
+
+
+class _Taker:
+    """Takes parameters of one profile as integers in a field's unit."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        table = _table(kind)
+        if name not in table:
+            near = get_close_matches(name, table, n=1)
+            hint = f"; nearest is {near[0]}" if near else ""
+            raise InputError(
+                f"{kind} profile: found {shown(name)}, expected one of {', '.join(sorted(table))}{hint}"
+            )
+        self._where = f"{kind}.csv: {name}"
+        self._figures = table[name]
+
+    def __call__(self, parameter: str, *units: str) -> int:
+        figure = self._figures.get(parameter)
+        if figure is None:
+            raise InputError(
+                f"{self._where}: {parameter}: found no row, expected one in {' or '.join(units)}"
+            )
+        if figure.unit not in units:
+            raise InputError(
+                f"{self._where}: {parameter}: found unit {shown(figure.unit)}, expected {' or '.join(units)}"
+            )
+        return math.ceil(Fraction(figure.value) * _SCALE[figure.unit])

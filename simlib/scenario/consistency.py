@@ -1,0 +1,231 @@
+"""What must hold between the keys of a scenario, each rule a function, told in terms of the keys.
+
+The rules look at finished facts, so a specification built in code can be checked too. Rules that need the
+firmware itself are left to those who load it: how long a chain of the corpus is, whether a file can be a
+firmware. A firmware too large for a slot is no error here: what then happens is what simlib finds out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from difflib import get_close_matches
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+from simlib.errors import InputError
+from simlib.scenario import calibration
+from simlib.scenario.model import CohortSpec, ScenarioSpec
+from simlib.scenario.toml_text import shown
+from simlib.scenario.units import format_duration, format_rate, format_share, format_size
+
+RATE_CLASSES: Final = 32
+"""The most distinct rates on one link: what keeps the fair link's cost a constant times a logarithm."""
+_SYNTHETIC_BYTES: Final = (64 << 10, 1 << 20)
+_CLOCK_REACH: Final = 1 << 62
+_TIMELINE_ROWS: Final = 100_000
+
+Complaint = tuple[str, str, str]
+"""Key, found, expected."""
+
+
+def check(spec: ScenarioSpec, source: str) -> None:
+    """Raise an `InputError` that begins with `source` for the first rule that `spec` breaks."""
+    for rule in _RULES:
+        for key, found, expected in rule(spec):
+            raise InputError(f"{source}: {key}: found {found}, expected {expected}")
+
+
+def _lists(spec: ScenarioSpec) -> Iterator[Complaint]:
+    parts: dict[str, Sequence[object]] = {
+        "links": spec.links,
+        "cohorts": spec.cohorts,
+        "rollout.groups": spec.rollout.groups,
+    }
+    for number, cohort in enumerate(spec.cohorts):
+        parts[f"cohorts.{number}.base_mix"] = cohort.base_mix
+        parts[f"cohorts.{number}.rates"] = cohort.rates_bps
+    for key, elements in parts.items():
+        if not elements:
+            yield key, "an empty list", "at least one element"
+    if len(spec.rollout.groups) > 1000:
+        yield "rollout.groups", f"{len(spec.rollout.groups)} groups", "at most 1000"
+
+
+def _names(spec: ScenarioSpec) -> Iterator[Complaint]:
+    for key, names in (("links", [x.name for x in spec.links]), ("cohorts", [x.name for x in spec.cohorts])):
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                yield f"{key}.{number}.name", f"{shown(name)} a second time", "a name of its own"
+
+
+def _shares(spec: ScenarioSpec) -> Iterator[Complaint]:
+    yield from _sums_to_one("cohorts", "share", [c.share for c in spec.cohorts])
+    for number, cohort in enumerate(spec.cohorts):
+        yield from _sums_to_one(f"cohorts.{number}.base_mix", "share", cohort.base_mix)
+        if cohort.battery_low > cohort.battery_high:
+            low, high = format_share(cohort.battery_low), format_share(cohort.battery_high)
+            yield f"cohorts.{number}.battery", f"[{low}, {high}]", "the lower charge first"
+    groups = [g.share for g in spec.rollout.groups]
+    named = [share for share in groups if share is not None]
+    for number, share in enumerate(groups[:-1]):
+        if share is None:
+            yield f"rollout.groups.{number}.share", '"rest"', 'a share; only the last group can take "rest"'
+    if groups[-1] is not None:
+        yield from _sums_to_one("rollout.groups", "share", named)
+    elif sum(named) > 1:
+        yield (
+            "rollout.groups",
+            f"shares that sum to {format_share(sum(named, Fraction(0)))}",
+            "at most 1 beside the rest",
+        )
+
+
+def _sums_to_one(key: str, what: str, shares: Sequence[Fraction]) -> Iterator[Complaint]:
+    total = sum(shares, Fraction(0))
+    if total != 1:
+        yield key, f"{what}s that sum to {format_share(total)}", f"{what}s that sum to exactly 1"
+
+
+def _links(spec: ScenarioSpec) -> Iterator[Complaint]:
+    names = [link.name for link in spec.links]
+    for number, cohort in enumerate(spec.cohorts):
+        if cohort.link not in names:
+            yield f"cohorts.{number}.link", shown(cohort.link), _one_of(cohort.link, names)
+    for link in spec.links:
+        rates = {rate for cohort in spec.cohorts if cohort.link == link.name for rate in cohort.rates_bps}
+        if len(rates) > RATE_CLASSES:
+            yield (
+                "cohorts",
+                f"{len(rates)} distinct rates on the link {shown(link.name)}",
+                f"at most {RATE_CLASSES}",
+            )
+
+
+def _release(spec: ScenarioSpec) -> Iterator[Complaint]:
+    release = spec.release
+    if release.source == "files":
+        if len(release.files) < 2:
+            yield (
+                "release.files",
+                f"{len(release.files)} files",
+                'two or more with release.source = "files", oldest first',
+            )
+        for number, name in enumerate(release.files):
+            if not Path(name).is_file():
+                yield f"release.files.{number}", f"no such file ({shown(name)})", "a raw firmware binary"
+        return
+    if release.files:
+        yield (
+            "release.files",
+            f"{len(release.files)} files",
+            f"none with release.source = {shown(release.source)}",
+        )
+    if release.source == "synthetic":
+        low, high = _SYNTHETIC_BYTES
+        for key, size in (("size", release.size_bytes), ("base_size", release.base_size_bytes)):
+            if not low <= size <= high:
+                yield (
+                    f"release.{key}",
+                    format_size(size),
+                    f"{format_size(low)} to {format_size(high)} for a synthetic firmware",
+                )
+        if not 1 <= len(release.steps) <= 63:
+            yield "release.steps", f"{len(release.steps)} steps", "1 to 63"
+
+
+def _bases(spec: ScenarioSpec) -> Iterator[Complaint]:
+    release = spec.release
+    if release.source.startswith("corpus:"):
+        return
+    older = len(release.files) - 1 if release.source == "files" else len(release.steps)
+    for number, cohort in enumerate(spec.cohorts):
+        if len(cohort.base_mix) > older:
+            yield (
+                f"cohorts.{number}.base_mix",
+                f"{len(cohort.base_mix)} shares",
+                f"at most {older}, the older firmwares of the chain",
+            )
+
+
+def _flash(spec: ScenarioSpec) -> Iterator[Complaint]:
+    for number, cohort in enumerate(spec.cohorts):
+        sector = cohort.sector_size_bytes
+        if sector % cohort.write_size_bytes:
+            yield (
+                f"cohorts.{number}.sector_size",
+                format_size(sector),
+                f"a multiple of write_size, {cohort.write_size_bytes}",
+            )
+        for key, size in (
+            ("slot_size", cohort.slot_size_bytes),
+            ("download_size", cohort.download_size_bytes),
+        ):
+            if size % sector:
+                yield (
+                    f"cohorts.{number}.{key}",
+                    format_size(size),
+                    f"a multiple of sector_size, {format_size(sector)}",
+                )
+
+
+def _hardware(spec: ScenarioSpec) -> Iterator[Complaint]:
+    known = list(dict.fromkeys(cohort.hardware for cohort in spec.cohorts))
+    for key, names in (
+        ("release.hardware", spec.release.hardware),
+        ("faults.defect_hardware", spec.faults.defect_hardware),
+    ):
+        for number, name in enumerate(names):
+            if name not in known:
+                yield f"{key}.{number}", shown(name), _one_of(name, known)
+
+
+def _profiles(spec: ScenarioSpec) -> Iterator[Complaint]:
+    kinds: dict[str, tuple[Callable[[CohortSpec], str], tuple[str, ...]]] = {
+        "flash": (lambda cohort: cohort.flash, calibration.flash_names()),
+        "core": (lambda cohort: cohort.core, calibration.core_names()),
+        "radio": (lambda cohort: cohort.radio, calibration.radio_names()),
+    }
+    for number, cohort in enumerate(spec.cohorts):
+        for key, (of, known) in kinds.items():
+            if of(cohort) not in known:
+                yield f"cohorts.{number}.{key}", shown(of(cohort)), _one_of(of(cohort), known)
+        if spec.release.signature not in calibration.core_profile(cohort.core).verify_cycles:
+            yield (
+                f"cohorts.{number}.core",
+                shown(cohort.core),
+                f"a core with a cost for {spec.release.signature}",
+            )
+
+
+def _times(spec: ScenarioSpec) -> Iterator[Complaint]:
+    if spec.transfer.backoff_ms > spec.transfer.backoff_max_ms:
+        yield (
+            "transfer.backoff_max",
+            format_duration(spec.transfer.backoff_max_ms),
+            f"at least transfer.backoff, {format_duration(spec.transfer.backoff_ms)}",
+        )
+    if spec.horizon_ms // spec.timeline_ms > _TIMELINE_ROWS:
+        yield (
+            "timeline",
+            format_duration(spec.timeline_ms),
+            f"at most {_TIMELINE_ROWS} samples within the horizon",
+        )
+    fastest = max(
+        [link.capacity_bps for link in spec.links] + [rate for c in spec.cohorts for rate in c.rates_bps]
+    )
+    if fastest * spec.horizon_ms >= _CLOCK_REACH:
+        longest = _CLOCK_REACH // fastest
+        yield (
+            "horizon",
+            format_duration(spec.horizon_ms),
+            f"at most {longest} ms at {format_rate(fastest)}, so that the clock's integers do not overflow",
+        )
+
+
+def _one_of(name: str, known: Sequence[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f"one of {', '.join(known)}{f'; nearest is {near[0]}' if near else ''}"
+
+
+_RULES: Final = (_lists, _names, _shares, _links, _release, _bases, _flash, _hardware, _profiles, _times)

@@ -1,0 +1,151 @@
+"""A scenario as the rest of simlib sees it: frozen facts in base units, already checked.
+
+`schema` reads and checks what a person typed and produces these; nothing here parses or validates.
+Units are in the names: bytes, milliseconds, bytes per second. Probabilities and shares are exact
+fractions, made from the decimal text the person wrote, so that no rounding differs between machines.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseSpec:
+    """The firmware chain and how its newest member is shipped."""
+
+    source: str  # "synthetic", "corpus:NAME" or "files"
+    files: tuple[str, ...]  # with "files": raw binaries, oldest first, newest last
+    seed: int  # of the synthetic bytes and the derived keys; apart from the scenario's seed
+    size_bytes: int  # of the newest synthetic firmware
+    base_size_bytes: int  # of the older synthetic firmwares
+    steps: tuple[str, ...]  # kinds, one between each two firmwares
+    payload: str  # "full" or "delta"
+    codec: str
+    full_above: Fraction  # a patch larger than this share of the full artefact is not offered
+    encrypted: bool
+    signature: str  # "ecdsa-p256", "ed25519" or "rsa-3072"
+    hardware: tuple[str, ...]  # that the release is for; empty: every hardware
+
+
+@dataclass(frozen=True, slots=True)
+class CohortSpec:
+    """A part of the fleet that is alike."""
+
+    name: str
+    share: Fraction
+    hardware: str
+    layout: str  # "swap-move" or "single-slot"
+    slot_size_bytes: int
+    download_size_bytes: int  # of the partition a patch is kept in; 0: none
+    sector_size_bytes: int
+    write_size_bytes: int
+    erased_value: int
+    flash: str  # calibration profile names
+    core: str
+    radio: str
+    base_mix: tuple[Fraction, ...]  # share running the firmware 1, 2, … releases behind the newest
+    link: str
+    rates_bps: tuple[int, ...]  # a device's own rate is one of these [byte/s], each as likely
+    weak_link: Fraction  # probability that the link is weak at a check-in
+    battery_low: Fraction  # the charge at a check-in is uniform between these, as shares of full
+    battery_high: Fraction
+    wake_period_ms: int
+    wake_presence: Fraction  # probability that a scheduled check-in takes place
+    reboot_ms: int
+    self_test_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSpec:
+    """A link that many devices share."""
+
+    name: str
+    capacity_bps: int  # [byte/s]
+
+
+@dataclass(frozen=True, slots=True)
+class PrecheckSpec:
+    """What a device checks before it starts."""
+
+    storage: bool
+    battery: Fraction  # least charge, as a share of full; 0: not checked
+    link: bool
+    deferrals: int  # how often a device may be put off before it counts as deferred
+
+
+@dataclass(frozen=True, slots=True)
+class TransferSpec:
+    """How a download goes on after a drop."""
+
+    resume: bool
+    granule_bytes: int  # a resumed download goes on from the last whole granule
+    attempts: int  # downloads or installs a device tries before it gives up
+    backoff_ms: int  # doubled after each attempt
+    backoff_max_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class FaultsSpec:
+    """Causes of failure; what they lead to is computed."""
+
+    drop: Fraction  # a transfer breaks off
+    drop_weak: Fraction  # the same on a weak link
+    corruption: Fraction  # one bit of the artefact arrives flipped
+    power_cut: Fraction  # power fails between the start of an install and the end of its reboot
+    tear: str  # what the flash operation under the cut leaves: "none", "partial" or "garbage"
+    power_off_ms: int  # until power returns
+    defect: Fraction  # the new firmware's self-test fails on a device
+    defect_hardware: tuple[str, ...]  # where; empty: everywhere
+    stale_inventory: Fraction  # the server's record of a device's version is one release behind the truth
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSpec:
+    """How a device's report reaches the server."""
+
+    delay_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSpec:
+    """One group of a staged rollout."""
+
+    share: Fraction | None  # None in the last group: what is left
+    success_threshold: Fraction  # share of the group that must report success before the soak starts
+    error_threshold: Fraction  # more than this share of the judged failing halts the rollout
+    min_sample: int  # judged devices needed before the error threshold counts
+    soak_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutSpec:
+    """Who is offered the release, and when."""
+
+    policy: str
+    interval_ms: int  # the service looks at its counters this often
+    deadline_ms: int  # a device that began and has not reported its end by then counts as failed
+    abort_downloads: bool  # at a halt, downloads under way are broken off
+    window: tuple[int, int] | None  # installs start only within [from, to) of the day, ms after midnight
+    groups: tuple[GroupSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioSpec:
+    """Everything one run needs; the same specification gives the same digest on every machine."""
+
+    name: str
+    title: str
+    seed: int
+    devices: int
+    horizon_ms: int
+    timeline_ms: int
+    release: ReleaseSpec
+    links: tuple[LinkSpec, ...]
+    cohorts: tuple[CohortSpec, ...]
+    precheck: PrecheckSpec
+    transfer: TransferSpec
+    faults: FaultsSpec
+    report: ReportSpec
+    rollout: RolloutSpec

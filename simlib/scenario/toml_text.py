@@ -1,0 +1,144 @@
+"""TOML as simlib reads and writes it: plain values, decimal numbers exact, one line for each complaint.
+
+Reading gives the document as dictionaries, lists, text, booleans, integers and `decimal.Decimal` (TOML 1.0,
+through `tomllib`). Writing takes the same values and gives text that reads back to them. What the keys mean
+is `simlib.scenario.schema`'s affair.
+"""
+
+from __future__ import annotations
+
+import tomllib
+import unicodedata
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+from simlib.errors import InputError
+
+Document = dict[str, object]
+"""A TOML document or table: text keys, plain values."""
+
+LARGEST_FILE_BYTES: Final = 1 << 20
+_SHORT: Final = 80
+_UNSHOWABLE: Final = ("Cc", "Cs", "Zl", "Zp")
+
+
+def one_line(text: str) -> str:
+    """`text` with everything that could break or blur a line escaped."""
+    return "".join(_escaped(c) if unicodedata.category(c) in _UNSHOWABLE else c for c in text)
+
+
+def shown(value: object) -> str:
+    """`value` as a message shows it: as TOML would have it, cut after 80 characters."""
+    if isinstance(value, Mapping):
+        return "a table"
+    if isinstance(value, Decimal | int | str | list | tuple):
+        text = toml_value(value) if not isinstance(value, list | tuple) else _shown_list(value)
+    else:
+        text = one_line(str(value))
+    return text if len(text) <= _SHORT else f"{text[:_SHORT]}…"
+
+
+def _shown_list(values: Sequence[object]) -> str:
+    return f"[{', '.join(shown(v) for v in values[:8])}{', …' if len(values) > 8 else ''}]"
+
+
+def parse_toml(text: str, source: str) -> Document:
+    """The document in `text`; `source` names it in the `InputError` for text that is not TOML."""
+    try:
+        return tomllib.loads(text, parse_float=Decimal)
+    except RecursionError:
+        raise InputError(f"{source}: found arrays or tables nested too deeply, expected a scenario") from None
+    except ValueError as error:
+        complaint = one_line(str(error))
+        if "at end of document" in complaint:
+            complaint = complaint.replace(
+                "at end of document", f"at the end of the file, line {text.count(chr(10)) + 1}"
+            )
+        raise InputError(f"{source}: found text that is not TOML ({complaint}), expected TOML") from None
+    except ArithmeticError:  # decimal's own complaint about a number
+        raise InputError(f"{source}: found a number that is out of range, expected TOML") from None
+
+
+def read_toml(path: Path, source: str) -> Document:
+    """The document in the file at `path`; whatever is wrong is an `InputError` that begins with `source`."""
+    try:
+        if path.is_dir():
+            raise InputError(f"{source}: found a folder, expected a TOML file")
+        if path.exists() and not path.is_file():
+            raise InputError(f"{source}: found a device or a pipe, expected a TOML file")
+        with path.open("rb") as stream:
+            content = stream.read(LARGEST_FILE_BYTES + 1)
+    except FileNotFoundError:
+        raise InputError(f"{source}: found no such file, expected a TOML file") from None
+    except OSError as error:
+        raise InputError(
+            f"{source}: found a file that cannot be read ({error.strerror}), expected a TOML file"
+        ) from None
+    except ValueError:  # a NUL in the name
+        raise InputError(f"{source}: found a name that no file can have, expected a TOML file") from None
+    if len(content) > LARGEST_FILE_BYTES:
+        raise InputError(f"{source}: found more than {LARGEST_FILE_BYTES} bytes, expected a scenario")
+    if not content.strip():
+        raise InputError(f"{source}: found an empty file, expected a scenario with schema and name")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{source}: found bytes that are not text at offset {error.start}, expected TOML in UTF-8"
+        ) from None
+    return parse_toml(text.removeprefix("\ufeff"), source)
+
+
+def _escaped(char: str) -> str:
+    named = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
+    code = ord(char)
+    return named.get(char) or (f"\\u{code:04X}" if code < 1 << 16 else f"\\U{code:08X}")
+
+
+def _quoted(text: str) -> str:
+    inside = "".join(_escaped(c) if c in '"\\' or unicodedata.category(c) in _UNSHOWABLE else c for c in text)
+    return f'"{inside}"'
+
+
+def toml_value(value: object) -> str:
+    """One value in TOML's notation. Raises `TypeError` for what a document cannot hold."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return hex(value) if abs(value) >> 2048 else str(value)
+    if isinstance(value, Decimal):
+        text = f"{value:f}" if value.is_finite() and abs(value.adjusted()) < _SHORT else str(value).lower()
+        return text if {".", "e", "n"} & set(text) else f"{text}.0"
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(toml_value(v) for v in value)}]"
+    raise TypeError(f"{type(value).__name__} has no TOML notation here")
+
+
+def write_toml(document: Mapping[str, object]) -> str:
+    """The text of `document`: plain keys first, then tables and arrays of tables, in their given order."""
+    lines: list[str] = []
+    _write_table(document, "", lines)
+    return "\n".join(lines).strip("\n") + "\n"
+
+
+def _is_tables(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(v, Mapping) for v in value)
+
+
+def _write_table(table: Mapping[str, object], path: str, lines: list[str]) -> None:
+    for key, value in table.items():
+        if not isinstance(value, Mapping) and not _is_tables(value):
+            lines.append(f"{key} = {toml_value(value)}")
+    for key, value in table.items():
+        dotted = f"{path}.{key}" if path else key
+        if isinstance(value, Mapping):
+            lines += ["", f"[{dotted}]"]
+            _write_table(value, dotted, lines)
+        elif isinstance(value, list) and _is_tables(value):
+            for element in value:
+                lines += ["", f"[[{dotted}]]"]
+                _write_table(element, dotted, lines)

@@ -1,0 +1,178 @@
+"""One device of a saved run, replayed: its life from its own draws and recorded grants, its bytes on the bench.
+
+What a device shares with others is the link and the rollout's decisions. Both are recorded (when each
+transfer ended, when its group opened, when the rollout halted), so nobody else has to be simulated.
+Every install and boot on its way is run again with real bytes, memory of earlier runs set aside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from simlib.device.meter import Step
+from simlib.errors import InputError
+from simlib.lifecycle.columns import HALT_DOWNLOADS, HALT_OFFERS, NO_ROW, RUNNING, Fleet
+from simlib.lifecycle.phases import Phase
+from simlib.lifecycle.steps import (
+    JOIN,
+    OUTCOMES,
+    REASONS,
+    TIMER,
+    advance,
+    move_due,
+    next_checkin,
+    transfer_ended,
+)
+from simlib.results import Run
+from simlib.scenario import Scenario
+from simlib.simulation.cases import CaseTable
+from simlib.simulation.columns import assemble
+from simlib.simulation.run import prepare
+from simlib.simulation.tables import close_pending
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One step of a device's life. `bench` are the steps the bench took in it, with real bytes."""
+
+    time_ms: int
+    step: str
+    detail: str
+    bytes_down: int = 0
+    energy_uj: int = 0
+    bench: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A device's story; `str` of it is what the command line prints."""
+
+    device: int
+    cohort: str
+    outcome: str
+    reason: str
+    lines: tuple[Line, ...]
+    agrees: bool = field(default=True)  # the replay ends as the run's table says
+
+    def __str__(self) -> str:
+        return "\n".join(self._text())
+
+    def _text(self) -> Iterator[str]:
+        yield f"device {self.device} ({self.cohort})"
+        for line in self.lines:
+            cost = "".join(
+                text
+                for text in (
+                    f", {line.bytes_down} bytes down" if line.bytes_down else "",
+                    f", {line.energy_uj} uJ" if line.energy_uj else "",
+                )
+            )
+            yield f"{clock_text(line.time_ms)}  {line.step}: {line.detail}{cost}"
+            for step in line.bench:
+                spent = f"{step.time_ns / 1e6:.3f} ms, {step.ops} flash operations, {step.bytes} bytes"
+                yield f"{'':>16}{step.phase}: {step.detail} ({spent}, {step.energy_nj / 1e3:.1f} uJ)"
+        yield f"{self.outcome} {self.reason}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as one JSON-able object."""
+        return asdict(self)
+
+
+def clock_text(time_ms: int) -> str:
+    """Days and time of day since the scenario's start."""
+    seconds, ms = divmod(time_ms, 1000)
+    days, rest = divmod(seconds, 86_400)
+    return f"{days:3d} d {rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}.{ms:03d}"
+
+
+def explain(run: Run, device: int) -> Explanation:
+    """Replay `device` of `run`. InputError if the run has no such device."""
+    scenario = Scenario.from_toml(run.scenario_toml)
+    spec = scenario.spec
+    if not 0 <= device < spec.devices:
+        raise InputError(f"--device: found {device}, expected 0 to {spec.devices - 1}")
+    prepared, _ = prepare(scenario, devices=[device])
+    fleet = assemble(spec, prepared.population, prepared.cases, len(prepared.release.images) - 1)
+    opened_ms = int(run.groups["opened_ms"].iloc[int(prepared.population.group[device])])
+    halted_ms = run.summary["halted_at_ms"]
+    mine = run.grants[run.grants["device"] == device]
+    grants = iter(list(zip(mine["ended_ms"].tolist(), mine["missing_bytes"].tolist(), strict=True)))
+    halt = HALT_DOWNLOADS if spec.rollout.abort_downloads else HALT_OFFERS
+    labels = [firmware.label for firmware in prepared.release.firmwares]
+    replay = _Replay(fleet, device, prepared.cases, labels)
+    end_ms = run.summary.get("interrupted_at_ms", spec.horizon_ms)
+    if opened_ms >= 0:
+        now = next_checkin(fleet, device, opened_ms + 1 if opened_ms else 0)
+        broken_off = False
+        while now <= end_ms:
+            # A device's own step comes before the decisions of its millisecond, unless the halt caused it.
+            halted = halted_ms is not None and (now > halted_ms or broken_off)
+            fleet.halted[0] = halt if halted else RUNNING
+            broken_off = False
+            command, value = replay.step(now)
+            if command == TIMER:
+                now = value
+            elif command == JOIN and (grant := next(grants, None)) is not None:
+                now, missing = grant
+                transfer_ended(fleet, device, missing)
+                broken_off = missing > 0
+            else:  # ended, or still on the link when the run ended
+                break
+    close_pending(fleet, halted=halted_ms is not None)
+    outcome, reason = OUTCOMES[fleet.outcome[device]].value, REASONS[fleet.reason[device]].value
+    row = run.devices.iloc[device]
+    return Explanation(
+        device,
+        str(row["cohort"]),
+        outcome,
+        reason,
+        tuple(replay.lines),
+        agrees=(row["outcome"], row["reason"]) == (outcome, reason),
+    )
+
+
+class _Replay:
+    """Advances one device and writes a line for each phase it comes through."""
+
+    def __init__(self, fleet: Fleet, device: int, cases: CaseTable, labels: list[str]) -> None:
+        self.lines: list[Line] = []
+        self._fleet = fleet
+        self._device = device
+        self._cases = cases
+        self._labels = labels
+        self._spent = (0, 0)
+
+    def step(self, now: int) -> tuple[int, int]:
+        """One call of `advance`, written down with what it and the transfer before it cost."""
+        fleet, i = self._fleet, self._device
+        before = Phase(fleet.phase[i])
+        row = move_due(fleet, i)
+        bench = self._cases.moves[row].found.steps if row != NO_ROW else ()
+        command, value, _ = advance(fleet, now, i)
+        spent = fleet.bytes_down[i], fleet.radio_uj[i] + fleet.flash_uj[i] + fleet.compute_uj[i]
+        down, energy = spent[0] - self._spent[0], spent[1] - self._spent[1]
+        self._spent = spent
+        self.lines.append(Line(now, before.name.lower(), self._detail(now), down, energy, bench))
+        return command, value
+
+    def _detail(self, now: int) -> str:
+        fleet, i = self._fleet, self._device
+        after = Phase(fleet.phase[i])
+        if after is Phase.DOWNLOADING:
+            name = self._cases.artefacts[fleet.artefact[i]]
+            return f"checks passed, downloads {name}, {fleet.left_bytes[i]} bytes to go"
+        if after is Phase.REPORTING or after is Phase.DONE:
+            outcome, reason = OUTCOMES[fleet.outcome[i]].value, REASONS[fleet.reason[i]].value
+            arrived = "ends, reported" if fleet.reported_ms[i] == now else "ends"
+            told = "reports" if after is Phase.REPORTING else arrived
+            return f"{told} {outcome} ({reason})"
+        if after is Phase.TRIAL:
+            return f"boots {self._runs()} on trial, tests itself"
+        return f"goes on to {after.name.lower().replace('_', ' ')}"
+
+    def _runs(self) -> str:
+        running = self._fleet.running[self._device]
+        return "nothing" if running == NO_ROW else self._labels[running]
+

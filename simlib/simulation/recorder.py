@@ -1,0 +1,73 @@
+"""What a run writes down as it goes: state counts over time, link grants, alerts, group openings.
+
+Nothing here influences the run. The grants (when each transfer ended, and how much was missing) are what
+a single device's life depends on beyond its own draws, so with them `explain` can replay one device
+without the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from simlib.lifecycle.columns import Fleet
+from simlib.lifecycle.phases import Phase
+from simlib.lifecycle.steps import OUTCOMES
+
+STATES: Final = (
+    *(phase.name.lower() for phase in Phase if phase < Phase.REPORTING),
+    *(outcome.value for outcome in OUTCOMES),
+)
+"""Columns of the timeline: what a device is doing, or how it ended."""
+
+_REPORTING = int(Phase.REPORTING)
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A row of `alerts.parquet`; `group` and `device` are −1 where none is meant."""
+
+    time_ms: int
+    severity: str
+    alert: str
+    group: int
+    device: int
+    detail: str
+
+
+@dataclass
+class Recorder:
+    """The sinks of one run."""
+
+    devices: int
+    counts: list[int] = field(init=False)
+    samples: list[tuple[int, int, list[int]]] = field(default_factory=list)  # time, bytes, counts
+    grants: list[tuple[int, int, int]] = field(default_factory=list)  # device, ended at, bytes missing
+    alerts: list[Alert] = field(default_factory=list)
+    on_alert: Callable[[Alert], None] | None = None
+
+    def __post_init__(self) -> None:
+        self.counts = [0] * len(STATES)
+        self.counts[0] = self.devices
+
+    def moved(self, before: int, after: int) -> None:
+        """A device went from one state to another; states as `state_of` gives them."""
+        self.counts[before] -= 1
+        self.counts[after] += 1
+
+    def sample(self, now: int, bytes_on_links: int) -> None:
+        """One row of the timeline: bytes so far, and how many devices are in each state."""
+        self.samples.append((now, bytes_on_links, self.counts.copy()))
+
+    def alert(self, alert: Alert) -> None:
+        """Note an alert and pass it on."""
+        self.alerts.append(alert)
+        if self.on_alert is not None:
+            self.on_alert(alert)
+
+
+def state_of(fleet: Fleet, i: int) -> int:
+    """The timeline column of device `i`: its phase, or once it has ended, its outcome."""
+    phase = fleet.phase[i]
+    return int(phase if phase < _REPORTING else _REPORTING + fleet.outcome[i])

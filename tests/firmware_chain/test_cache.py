@@ -1,0 +1,49 @@
+"""Where the cache is on each platform, and that its files are whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from simlib.firmware.cache import cache_dir, write_whole
+
+HOME = Path.home()
+
+
+@pytest.mark.parametrize(
+    ("environment", "platform", "expected"),
+    [
+        ({}, "linux", HOME / ".cache" / "simlib"),
+        ({"XDG_CACHE_HOME": "relative"}, "linux", HOME / ".cache" / "simlib"),
+        ({"XDG_CACHE_HOME": str(HOME / "x")}, "linux", HOME / "x" / "simlib"),
+        ({"XDG_CACHE_HOME": str(HOME / "x")}, "darwin", HOME / "Library" / "Caches" / "simlib"),
+        ({"LOCALAPPDATA": str(HOME / "l")}, "win32", HOME / "l" / "simlib"),
+        ({}, "win32", HOME / "AppData" / "Local" / "simlib"),
+        ({"SIMLIB_CACHE": str(HOME / "own"), "XDG_CACHE_HOME": str(HOME / "x")}, "linux", HOME / "own"),
+        ({"SIMLIB_CACHE": "~/own", "LOCALAPPDATA": str(HOME / "l")}, "win32", HOME / "own"),
+    ],
+)
+def test_the_cache_lies_where_the_platform_keeps_caches(
+    environment: dict[str, str], platform: str, expected: Path
+) -> None:
+    assert cache_dir(environment, platform) == expected
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "made" / "file"
+    write_whole(target, b"old")
+
+    def fails(self: Path, target: Path) -> Path:
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", fails)
+        with pytest.raises(OSError, match="disk full"):
+            write_whole(target, b"new")
+    assert target.read_bytes() == b"old"
+    assert list(target.parent.iterdir()) == [target]
+    write_whole(target, b"new")
+    assert target.read_bytes() == b"new"

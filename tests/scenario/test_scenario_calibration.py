@@ -1,0 +1,128 @@
+"""Every figure has a source, derived figures follow from their parts, and profiles are exact integers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from simlib.errors import InputError
+from simlib.scenario import calibration, data_path
+from simlib.scenario.calibration import Label, read_figures
+from simlib.scenario.schema import SIGNATURES
+
+TABLES = sorted(data_path("calibration").glob("*.csv"))
+HEADER = "profile,parameter,value,unit,label,source\n"
+GOOD = "a,clock,64,MHz,cited,the datasheet\n"
+
+
+def parts(table: str, profile: str) -> dict[str, Fraction]:
+    """Values by parameter, as written."""
+    figures = read_figures(data_path("calibration", f"{table}.csv"))
+    return {f.parameter: Fraction(f.value) for f in figures if f.profile == profile}
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ("a,clock,64,MHz,,the datasheet", "label"),
+        ("a,clock,64,MHz,guessed,the datasheet", 'label: found "guessed"'),
+        ("a,clock,64,MHz,cited,", "source"),
+        ("a,clock,64,MHz,cited,  ", "source"),
+        ("a,clock,64,MHz,cited", "5 fields"),
+        ("a,clock,,MHz,cited,x", "value"),
+        ("a,clock,-1,MHz,cited,x", "value"),
+        ("a,clock,nan,MHz,cited,x", "value"),
+        (",clock,1,MHz,cited,x", "parameter"),
+        (GOOD + GOOD.strip(), "not given yet"),
+    ],
+)
+def test_a_row_without_value_label_or_source_is_refused(row: str, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "core.csv"
+    path.write_text(f"{HEADER}{row}\n")
+    with pytest.raises(InputError, match=r"^core\.csv: line [23]: ") as refusal:
+        read_figures(path)
+    assert told in str(refusal.value)
+
+
+def test_a_table_with_other_columns_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "core.csv"
+    path.write_text("profile,parameter,value\n")
+    with pytest.raises(InputError, match="expected profile,parameter,value,unit,label,source"):
+        read_figures(path)
+
+
+def test_a_figure_of_our_own_making_says_so() -> None:
+    for path in TABLES:
+        for figure in read_figures(path):
+            if "assumption" in figure.source:
+                assert figure.label is Label.RECALLED, figure
+
+
+def test_profiles_are_the_cited_figures_in_whole_units() -> None:
+    flash = calibration.flash_profile("nrf52840")
+    assert (flash.sector_bytes, flash.erase_ns, flash.erase_nj) == (4096, 85_000_000, 1_020_000)
+    assert (flash.word_bytes, flash.word_ns, flash.word_nj) == (4, 41_000, 492)
+    core = calibration.core_profile("cortex-m4-64mhz")
+    assert (core.clock_hz, core.nj_per_mcycle) == (64_000_000, 154_700)
+    assert (core.sha256_mcpb, core.aes256_ctr_mcpb) == (86_200, 47_544)
+    assert core.verify_cycles == {"ecdsa-p256": 976_000, "ed25519": 2_925_680, "rsa-3072": 5_040_000}
+    assert calibration.radio_profile("ble-2m-nrf52840").rx_pj_per_byte == 148_880
+    assert calibration.radio_profile("ble-1m-nrf52840").rx_pj_per_byte == 264_320
+    assert calibration.radio_profile("wifi-esp32").rx_pj_per_byte == 264_000
+    lte = calibration.radio_profile("lte-m-nrf9160")
+    assert (lte.rx_pj_per_byte, lte.checkin_nj) == (10_000_000, 216_000_000)
+
+
+def test_every_profile_is_complete_and_positive() -> None:
+    profiles = [
+        *map(calibration.flash_profile, calibration.flash_names()),
+        *map(calibration.core_profile, calibration.core_names()),
+        *map(calibration.radio_profile, calibration.radio_names()),
+    ]
+    for profile in profiles:
+        for name, value in dataclasses.asdict(profile).items():
+            if name == "verify_cycles":
+                assert set(value) == set(SIGNATURES)
+                assert all(isinstance(v, int) and v > 0 for v in value.values())
+            elif name != "name":
+                assert isinstance(value, int)
+                assert value > 0
+
+
+@pytest.mark.parametrize("name", calibration.flash_names())
+def test_flash_energy_is_current_times_supply_times_time(name: str) -> None:
+    row = parts("flash", name)
+    watts = row["current"] * row["supply"] / 1000
+    profile = calibration.flash_profile(name)
+    assert profile.erase_nj == watts * profile.erase_ns
+    assert 0 <= profile.word_nj - watts * profile.word_ns < 1
+    if "page_program_time" in row:
+        assert row["page_program_time"] * 1000 / 64 == row["word_write_time"]
+
+
+@pytest.mark.parametrize("name", calibration.core_names())
+def test_core_figures_follow_from_their_parts(name: str) -> None:
+    row = parts("core", name)
+    microjoules = row["current"] * row["supply"] * 1000 / row["clock"]
+    assert abs(microjoules - row["energy_per_cycle"]) < Fraction(1, 20)
+    unwrap = row["p256_ecdh"] + row["sha256_blocks_of_unwrap"] * 64 * row["sha256"] + 2 * row["aes256_ctr"]
+    assert 0 <= row["ecies_unwrap"] - unwrap < 1
+    if "rsa2048_public" in row:
+        assert row["verify_rsa-3072"] == row["rsa2048_public"] * Fraction(3072, 2048) ** 2
+
+
+@pytest.mark.parametrize(
+    ("of", "name", "near"),
+    [
+        (calibration.flash_profile, "nrf5284", "nrf52840"),
+        (calibration.core_profile, "cortex-m4-64mh", "cortex-m4-64mhz"),
+        (calibration.radio_profile, "wifi-esp23", "wifi-esp32"),
+    ],
+)
+def test_an_unknown_profile_names_the_nearest(of: Callable[[str], object], name: str, near: str) -> None:
+    with pytest.raises(InputError, match=f'found "{name}".*nearest is {near}'):
+        of(name)
