@@ -253,23 +253,38 @@ def checked(what: str, command: Sequence[str]) -> None:
         for k, v in os.environ.items()
         if k not in ("PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "PIP_PREFIX")
     }
-    status = call(command, environment=kept)
+    status = step(command, kept)
     if status:
         raise TaskError(f"set-up failed with exit status {status} ({what}); the next try starts afresh")
 
 
-def call(command: Sequence[str], *, folder: Path = ROOT, environment: dict[str, str] | None = None) -> int:
-    """Run a command to its end and return its exit status.
+def wait_for(command: Sequence[str], folder: Path, environment: dict[str, str] | None) -> tuple[int, bool]:
+    """Run a command to its end: its exit status, and whether somebody interrupted it at the keyboard.
 
-    An interrupt at the keyboard reaches the command too, which is waited for: it may keep partial results.
+    Such an interrupt reaches the command too, which is waited for: it may keep partial results.
     """
+    interrupted = False
     with subprocess.Popen(command, cwd=folder, env=environment) as process:
         while True:
             try:
                 status = process.wait()
             except KeyboardInterrupt:
+                interrupted = True
                 continue
-            return status if status >= 0 else 128 - status  # as a shell reports a signal
+            return (status if status >= 0 else 128 - status), interrupted  # a signal as a shell reports it
+
+
+def call(command: Sequence[str], folder: Path = ROOT) -> int:
+    """Run what the person asked for; it answers an interrupt in its own way, and its exit status stands."""
+    return wait_for(command, folder, None)[0]
+
+
+def step(command: Sequence[str], environment: dict[str, str] | None = None) -> int:
+    """Run one of several commands; an interrupt ends the others too."""
+    status, interrupted = wait_for(command, ROOT, environment)
+    if interrupted:
+        raise KeyboardInterrupt
+    return status
 
 
 # ---- the tasks -------------------------------------------------------------------------------------
@@ -318,7 +333,7 @@ def test(arguments: Sequence[str]) -> int:
         for name, command in steps_of(environment, report, arguments):
             say(f"{name} ...")
             started = time.monotonic()
-            outcomes.append((name, call(command), time.monotonic() - started))
+            outcomes.append((name, step(command), time.monotonic() - started))
         counts = counts_in(report)
     sys.stdout.write(summary(outcomes, counts))
     return 1 if any(status for _, status, _ in outcomes) else 0
@@ -366,7 +381,7 @@ def lock(arguments: Sequence[str]) -> int:
         compile_ += ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--quiet"]
         for profile, options in (("dev", ["--extra", "dev"]), ("run", ["-c", LOCKS["dev"]])):
             say(f"making {LOCKS[profile]}")
-            status = call([*compile_, *options, "--output-file", LOCKS[profile], *arguments])
+            status = step([*compile_, *options, "--output-file", LOCKS[profile], *arguments])
             if status:
                 raise TaskError(f"{LOCKS[profile]}: uv failed with exit status {status}; left as it was")
     return 0

@@ -1,18 +1,19 @@
 """simlib: a workbench that simulates secure firmware updates for fleets of connected devices.
 
-    import simlib
-    run = simlib.run("escooter-120k")
-    run.summary, run.devices, run.plot.progress()
+import simlib
+run = simlib.run("escooter-120k")
+run.summary, run.devices, run.plot.progress()
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from simlib.results import Run
     from simlib.scenario import Scenario
-    from simlib.simulation import run
+    from simlib.study import run
 
 __version__ = "0.1.0"
 __all__ = ["Run", "Scenario", "run"]
@@ -21,15 +22,11 @@ __all__ = ["Run", "Scenario", "run"]
 def __getattr__(name: str) -> object:
     # Data frames, plots and the schema load only when they are used: the command line starts fast.
     if name == "run":
-        from simlib.simulation import run
+        from simlib.study import run
 
         return run
     if name == "Scenario":
-        from simlib.scenario import Scenario
-
-        return Scenario
+        return import_module("simlib.scenario").Scenario
     if name == "Run":
-        from simlib.results import Run
-
-        return Run
+        return import_module("simlib.results").Run
     raise AttributeError(f"module 'simlib' has no attribute {name!r}")

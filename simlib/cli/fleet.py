@@ -30,7 +30,9 @@ def run(
     assign: Annotated[
         list[str] | None, typer.Option("--set", help="A key of the scenario and its value, KEY=VALUE.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run; default runs/NAME-SEED-DIGEST.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run; default runs/NAME-SEED-DIGEST.")
+    ] = None,
     json: Json = False,
 ) -> int:
     """Simulate a rollout over a fleet and write its tables."""
@@ -38,14 +40,16 @@ def run(
     from simlib.scenario import Scenario
     from simlib.scenario.overrides import parse_assignment
     from simlib.simulation.run import engine_for
-    from simlib.simulation.run import run as simulate
+    from simlib.study import run as simulate
 
     engine_for(engine)
     loaded = Scenario.load(scenario)
     flags = {"devices": devices, "seed": seed}
     for flag, value in flags.items():
         if value is not None:
-            loaded = loaded.with_(dict([parse_assignment(f"{flag}={value}", f"--{flag}")]), source=f"--{flag}")
+            loaded = loaded.with_(
+                dict([parse_assignment(f"{flag}={value}", f"--{flag}")]), source=f"--{flag}"
+            )
     if assign:
         loaded = loaded.with_(dict(parse_assignment(text) for text in assign), source="--set")
     if out is not None:
@@ -107,7 +111,9 @@ def lab(
 def _print_summary(title: str, summary: dict[str, Any], groups: Any, folder: Path) -> None:
     devices = summary["devices"]
     say(f"{summary['scenario']}: {title}")
-    say(f"{devices:,} devices, seed {summary['seed']}, {summary['engine']} clock, {summary['events']:,} events")
+    say(
+        f"{devices:,} devices, seed {summary['seed']}, {summary['engine']} clock, {summary['events']:,} events"
+    )
     say()
     say("outcomes")
     say_table(
@@ -119,7 +125,18 @@ def _print_summary(title: str, summary: dict[str, Any], groups: Any, folder: Pat
     )
     say()
     say("groups")
-    header = ("group", "offered", "updated", "reverted", "bricked", "lost", "failed", "silent", "opened", "gate")
+    header = (
+        "group",
+        "offered",
+        "updated",
+        "reverted",
+        "bricked",
+        "lost",
+        "failed",
+        "silent",
+        "opened",
+        "gate",
+    )
     say_table(
         [
             header,

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-import click
 import typer
 
 from simlib.cli import delta, device, firmware, fleet, image, keys
+from simlib.cli.output import say
 from simlib.errors import SimlibError
 
+BAD_INPUT = 2
 INTERRUPTED = 130
 
 app = typer.Typer(
@@ -35,26 +37,30 @@ app.add_typer(delta.app, name="delta")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status; the console script passes it to the shell."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        status = app(args=None if arguments is None else list(arguments), standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        sys.stderr.write(error.format_message() + "\n")
-        return 2
-    except click.ClickException as error:
-        return _complain(_usage(error), 2)
+        status = app(args=given or ["--help"], prog_name="simlib", standalone_mode=False)
     except SimlibError as error:
         return _complain(str(error), error.exit_status)
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return _complain("interrupted", INTERRUPTED)
     except OSError as error:
         where = error.filename if error.filename is not None else "file system"
-        return _complain(f"{where}: {error.strerror or error}", 2)
+        return _complain(f"{where}: {error.strerror or error}", BAD_INPUT)
+    except Exception as error:
+        # Typer's own usage errors have no public base class; they know how to put themselves in words.
+        if not hasattr(error, "format_message"):
+            raise
+        return _usage(error)
     return status if isinstance(status, int) else 0
 
 
-def _usage(error: click.ClickException) -> str:
-    command = getattr(getattr(error, "ctx", None), "command_path", "simlib")
-    return f"{command}: {error.format_message()}"
+def _usage(error: Any) -> int:
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        say(context.get_help())
+        return 0
+    return _complain(f"{context.command_path if context else 'simlib'}: {error.format_message()}", BAD_INPUT)
 
 
 def _complain(message: str, status: int) -> int:

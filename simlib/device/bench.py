@@ -27,6 +27,7 @@ from simlib.device.device import Device, DeviceState, new_device
 from simlib.device.events import Boot, Confirm, Cut, Event, Install, flip_bit
 from simlib.device.flash import FlashState, PowerCut
 from simlib.device.memo import Memo, memo_key
+from simlib.device.running import running_digest, signed_digest
 from simlib.device.transition import Transition, pack, unpack
 from simlib.device.updater import confirm_update, install
 from simlib.errors import InputError, Reason
@@ -49,7 +50,7 @@ class _Origin:
     base: int
     parent: str | None
     event: Event | None
-    image: str | None  # SHA-256 of the running image
+    image: str | None  # the running one, by its signed digest
     powered: bool
 
 
@@ -60,8 +61,8 @@ class Bench:
         self._release = release
         self._memo = memo
         self._artefacts = {artefact.name: artefact for artefact in release.artefacts}
-        self._chain = {sha256(image).hexdigest(): n for n, image in enumerate(release.images)}
-        self._image_names = tuple(sha256(image).hexdigest() for image in release.images)
+        self._digests = tuple(signed_digest(image) for image in release.images)
+        self._chain = {digest: n for n, digest in enumerate(self._digests)}
         self._keys = _key_names(release)
         self._artefact_names = {a.name: f"{_hash(a.manifest)} {_hash(a.blob)}" for a in release.artefacts}
         self._origins: dict[str, _Origin] = {}
@@ -80,9 +81,9 @@ class Bench:
         """
         if not 0 <= base < len(self._release.images):
             raise InputError(f"base: found {base}, expected 0 to {len(self._release.images) - 1}")
-        image, counter = self._image_names[base], self._release.security_counters[base]
+        image, counter = self._digests[base], self._release.security_counters[base]
         origin = _Origin(config, base, None, None, image, powered=True)
-        key = memo_key("start", _facts(config), image, str(counter))
+        key = memo_key("start", _facts(config), _hash(self._release.images[base]), str(counter))
         remembered = self._memo.get(key) if self._memo is not None else None
         if remembered is not None:
             state = remembered.decode()
@@ -122,7 +123,7 @@ class Bench:
         return transition
 
     def content(self, state: str) -> bytes:
-        """Every byte of the flash of a device in `state`, partition after partition as its layout has them."""
+        """Every byte of the flash of a device in `state`, from the first partition to the last."""
         self._origin(state)
         return self._materialise(state).flash.content()
 
@@ -140,7 +141,7 @@ class Bench:
                 verdict = install(device, (self._release.verify_key,), artefact.manifest, blob)
             elif isinstance(event, Boot):
                 booted = boot(device)
-                image = None if booted.image_sha256 is None else booted.image_sha256.hex()
+                image = None if booted.version is None else running_digest(device)
                 verdict, trial, swap = booted.reason, booted.trial, str(booted.swap)
             else:
                 confirm_update(device)
@@ -238,7 +239,7 @@ class Bench:
 
     def _number(self, image: str) -> int:
         if image not in self._chain:
-            raise RuntimeError(f"bench: an image that is not the release's runs: SHA-256 {image}")
+            raise RuntimeError(f"bench: an image that is not the release's runs: digest {image}")
         return self._chain[image]
 
     def _event_name(self, event: Event) -> str:

@@ -27,7 +27,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Install:
-    """The updater takes an artefact, by its name; one bit of the blob may arrive flipped (modulo its length)."""
+    """The updater takes the artefact of this name; bit `flip_bit` of its blob may have arrived flipped."""
 
     artefact: str
     flip_bit: int | None = None
@@ -52,7 +52,7 @@ Event = Install | Boot | Confirm
 
 
 def flip_bit(blob: bytes, bit: int) -> bytes:
-    """`blob` with one bit the other way round; bit 0 is the lowest of the first byte, counted modulo the length."""
+    """`blob` with one bit changed; bit 0 is the first byte's lowest, and the count wraps at the end."""
     at, low = divmod(bit % (8 * len(blob)), 8)
     flipped = bytearray(blob)
     flipped[at] ^= 1 << low

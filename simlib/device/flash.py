@@ -154,18 +154,16 @@ class Flash:
 
     def write(self, offset: int, data: bytes) -> None:
         """Program `data` at `offset`."""
-        self._need_power()
         n = len(data)
         unit = self.geometry.write_size
-        if offset % unit or n % unit or not n:
-            raise FlashError(
-                FlashErrorKind.UNALIGNED, f"write of {n} bytes at {offset}, expected multiples of {unit}"
-            )
-        if n > LARGEST_WRITE_BYTES:
-            raise FlashError(
-                FlashErrorKind.TOO_LARGE, f"write of {n} bytes, expected at most {LARGEST_WRITE_BYTES}"
-            )
-        self._need_range(offset, n)
+        if (
+            not self._powered
+            or not 0 < n <= LARGEST_WRITE_BYTES
+            or offset % unit
+            or n % unit
+            or not 0 <= offset <= self.size_bytes - n
+        ):
+            self._refuse_write(offset, n)
         cells = self._cells
         end = offset + n
         before = cells[offset:end]
@@ -226,6 +224,19 @@ class Flash:
                 f"bytes {offset} to {offset + n}, expected within 0 to {self.size_bytes}",
             )
 
+    def _refuse_write(self, offset: int, n: int) -> None:
+        self._need_power()
+        unit = self.geometry.write_size
+        if offset % unit or n % unit or not n:
+            raise FlashError(
+                FlashErrorKind.UNALIGNED, f"write of {n} bytes at {offset}, expected multiples of {unit}"
+            )
+        if n > LARGEST_WRITE_BYTES:
+            raise FlashError(
+                FlashErrorKind.TOO_LARGE, f"write of {n} bytes, expected at most {LARGEST_WRITE_BYTES}"
+            )
+        self._need_range(offset, n)
+
     def _need_erased(self, offset: int, before: bytearray, data: bytes) -> None:
         """Refuse a bit that would have to go back to its erased value: only an erase does that."""
         old = int.from_bytes(before, "little")
@@ -242,11 +253,12 @@ class Flash:
         self.op_end_ns.append(self.meter.time_ns)
 
     def _count_write(self, n: int) -> None:
-        words = ceil_div(n, self.profile.word_bytes)
+        words = -(-n // self.profile.word_bytes)
         self.writes += 1
         self.bytes_written += n
-        self.meter.flash(words * self.profile.word_ns, words * self.profile.word_nj)
-        self.op_end_ns.append(self.meter.time_ns)
+        meter = self.meter
+        meter.flash(words * self.profile.word_ns, words * self.profile.word_nj)
+        self.op_end_ns.append(meter.time_ns)
 
     def _fail_erase(self, offset: int) -> None:
         sector = self.geometry.sector_size

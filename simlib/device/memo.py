@@ -89,7 +89,7 @@ class Memo:
 
     def _open(self) -> sqlite3.Connection | None:
         if self._process != os.getpid():
-            # A connection must not cross a fork (sqlite.org/howtocorrupt.html, 2.6): the child leaves it alone.
+            # A connection must not cross a fork (sqlite.org/howtocorrupt.html, 2.6).
             self._connection, self._process = None, os.getpid()
         if self._connection is None and self._usable:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,11 +116,14 @@ class Memo:
         return connection
 
     def _give_up_or_renew(self, error: Exception) -> None:
-        """Only a file that is not sound is replaced; any other trouble ends this object's use of it."""
+        """Replace an unsound file; only read one that cannot be written; else stop using it."""
         with suppress(sqlite3.Error):
             self._disconnect()
         code = getattr(error, "sqlite_errorcode", None)
         primary = None if code is None else code & 0xFF
+        if primary == sqlite3.SQLITE_READONLY:
+            self._writable = False
+            return
         sound = primary not in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
         if sound or not self._writable:
             self._usable = False

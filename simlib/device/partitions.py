@@ -50,8 +50,10 @@ class Area:
 
     def write(self, offset: int, data: bytes) -> None:
         """One write call under the flash's rules; `FlashError` OUT_OF_PARTITION past the end."""
-        self._need_inside(offset, len(data), "write")
-        self.flash.write(self.partition.offset + offset, data)
+        partition = self.partition
+        if not 0 <= offset <= partition.size - len(data):
+            self._need_inside(offset, len(data), "write")
+        self.flash.write(partition.offset + offset, data)
 
     def erase(self, offset: int) -> None:
         """Erase the sector that starts at `offset`; `FlashError` OUT_OF_PARTITION past the end."""

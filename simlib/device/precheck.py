@@ -1,7 +1,7 @@
-"""The storage pre-check: whether an artefact has room on a device, told before anything is sent.
+"""The storage pre-check: whether an artefact has room on a device, told before anything is downloaded.
 
 It asks the layout, not the free space of the moment: the largest image the slots can carry, and the
-partition a patch is kept in. Battery and link are the fleet's to check.
+partition that a patch is kept in. Battery and link are the fleet's to check.
 """
 
 from __future__ import annotations
@@ -12,12 +12,17 @@ from simlib.device.layouts import get, max_image_bytes
 
 if TYPE_CHECKING:
     from simlib.device.config import DeviceConfig
-    from simlib.release import Artefact
+    from simlib.release import Manifest
 
 
-def has_room(config: DeviceConfig, artefact: Artefact) -> bool:
-    """Whether a device of this kind can hold what `artefact` makes of it.
+def has_room(config: DeviceConfig, manifest: Manifest, *, encrypted: bool) -> bool:
+    """Whether a device of this kind can hold what the artefact of `manifest` brings and makes.
 
-    A layout without a second slot never can: the old image would have to go before the new one is there,
-    which is what the pre-check is to prevent.
+    `encrypted` is for devices with a decryption key, whose trailer is larger. A patch also needs a second
+    slot to be rebuilt into.
     """
+    if manifest.image_size > max_image_bytes(config, encrypted=encrypted):
+        return False
+    if manifest.kind == "full":
+        return True
+    return "secondary" in get(config.layout).slots and manifest.blob_size <= config.download_size_bytes

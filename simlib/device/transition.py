@@ -1,7 +1,7 @@
 """What an event did to a device, and how the memo keeps it.
 
-The kept form names the running image by its hash, not by its place in a chain, so that it holds for every
-release that contains the image. It is compressed JSON: integers and names only, no code.
+The kept form names the running image by its signed digest, not by its place in a chain, so that it holds for
+every release that contains the image. It is compressed JSON: integers and names only, no code.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from simlib.errors import Reason
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """The state after an event, the verdict and the cost, in nanoseconds, nanojoules, operations and bytes."""
+    """The state after an event, the verdict and the cost [ns, nJ, flash operations, bytes]."""
 
     state: str
     verdict: Reason
@@ -44,7 +44,7 @@ class Transition:
 
 
 def pack(transition: Transition, image: str | None) -> bytes:
-    """`transition` for the memo; `image` is the SHA-256 of the running image."""
+    """`transition` for the memo; `image` is the running one's signed digest."""
     facts = asdict(transition)
     facts["running"] = image
     facts["op_end_ns"] = [after - before for before, after in pairwise((0, *transition.op_end_ns))]
@@ -53,7 +53,7 @@ def pack(transition: Transition, image: str | None) -> bytes:
 
 
 def unpack(value: bytes, chain: Mapping[str, int]) -> tuple[Transition, str | None] | None:
-    """What `pack` was given; `chain` numbers images by their SHA-256. None if the running image is not in it."""
+    """What `pack` was given; None if the running image is not in `chain`, which numbers images by digest."""
     facts = json.loads(zlib.decompress(value))
     image = facts["running"]
     if image is not None and image not in chain:

@@ -49,6 +49,7 @@ from simlib.security.encryption import content_key_of
 if TYPE_CHECKING:
     from simlib.device.device import Device
     from simlib.security.keys import VerifyKey
+    from simlib.security.verification import VerifiedImage
 
 
 def install(
@@ -127,23 +128,28 @@ def _check_facts(device: Device, facts: Manifest, blob: bytes, hardware: str) ->
             Reason.SECURITY_COUNTER_LOW,
             f"security counter: found {facts.security_counter}, expected {device.security_counter} or more",
         )
+    if facts.kind == "full" and facts.blob_size != facts.image_size:
+        raise Refused(
+            Reason.ARTEFACT_MISMATCH,
+            f"manifest: found a blob of {facts.blob_size} bytes, expected {facts.image_size}",
+        )
     if len(blob) != facts.blob_size:
         # The length is known before the body (as by HTTP's Content-Length), so an endless one is never begun.
         raise Refused(Reason.ARTEFACT_MISMATCH, f"blob: found {len(blob)} bytes, expected {facts.blob_size}")
     if not device.has("secondary"):
         if facts.kind != "full":
-            raise Refused(Reason.NO_ARTEFACT, "artefact: found a patch, expected a full one: there is no second slot")
+            raise Refused(Reason.NO_ARTEFACT, "artefact: found a patch, expected a full one (one slot)")
         return
     if in_trial(trailer_of(device, "primary").state()):
         # The secondary slot holds the image that a failed trial reverts to.
         raise Refused(Reason.TRIAL_PENDING, "trial: found one under way, expected it confirmed or reverted")
     limit = image_limit(device)
     if facts.image_size > limit:
-        raise Refused(Reason.STORAGE_SHORT, f"image: found {facts.image_size} bytes, expected at most {limit}")
+        raise Refused(Reason.STORAGE_SHORT, f"image: {facts.image_size} bytes, expected at most {limit}")
     if facts.kind != "full":
         room = device.area("download").size if device.has("download") else 0
         if facts.blob_size > room:
-            raise Refused(Reason.STORAGE_SHORT, f"patch: found {facts.blob_size} bytes, expected at most {room}")
+            raise Refused(Reason.STORAGE_SHORT, f"patch: {facts.blob_size} bytes, expected at most {room}")
         _check_base(device, facts)
 
 
@@ -152,7 +158,7 @@ def _check_base(device: Device, facts: Manifest) -> None:
     device.meter.sha256(len(base))
     found = sha256(base).digest()
     if found != facts.base_sha256:
-        raise Refused(Reason.WRONG_BASE, f"image in the primary slot: found SHA-256 {found.hex()}, expected the base")
+        raise Refused(Reason.WRONG_BASE, f"primary image: found SHA-256 {found.hex()}, expected the base")
 
 
 def _store_image(device: Device, facts: Manifest, blob: bytes) -> None:
@@ -161,7 +167,7 @@ def _store_image(device: Device, facts: Manifest, blob: bytes) -> None:
     with device.step("write", f"{len(blob)} bytes to the secondary slot"):
         _stream(device.area("secondary"), blob)
     _check_stored(device, "secondary", facts)
-    check_candidate(device)
+    _check_promise(check_candidate(device), facts)
 
 
 def _rebuild_image(device: Device, facts: Manifest, blob: bytes) -> None:
@@ -183,7 +189,7 @@ def _rebuild_image(device: Device, facts: Manifest, blob: bytes) -> None:
         if not header.encrypted:
             note.detail = "not an encrypted image"
         elif device.decryption_key is None:
-            raise Refused(Reason.DECRYPTION_FAILED, "image: found an encrypted one, expected one in the clear: no key")
+            raise _no_key()
         else:
             meter.ecies_unwrap()
             key = content_key_of(image, device.decryption_key)
@@ -191,7 +197,7 @@ def _rebuild_image(device: Device, facts: Manifest, blob: bytes) -> None:
     _open_slot(device)
     with device.step("write", f"{len(image)} bytes to the secondary slot"):
         _stream(device.area("secondary"), image)
-    check_candidate(device)
+    _check_promise(check_candidate(device), facts)
 
 
 def _overwrite(device: Device, facts: Manifest, blob: bytes) -> None:
@@ -201,7 +207,7 @@ def _overwrite(device: Device, facts: Manifest, blob: bytes) -> None:
     if header.encrypted:
         with device.step("decrypt", "the content key; the TLVs are fetched ahead of the payload"):
             if device.decryption_key is None:
-                raise Refused(Reason.DECRYPTION_FAILED, "image: found an encrypted one, expected one in the clear: no key")
+                raise _no_key()
             device.meter.ecies_unwrap()
             key = content_key_of(blob, device.decryption_key)
             image = PayloadCipher.of(header, key).turn(0, blob, device.meter)
@@ -211,7 +217,7 @@ def _overwrite(device: Device, facts: Manifest, blob: bytes) -> None:
         except FlashError as error:
             note.detail = f"{len(image)} bytes over the only slot, stopped: {error}"
             raise
-    check_primary(device)
+    _check_promise(check_primary(device)[0], facts)
 
 
 def _open_slot(device: Device) -> None:
@@ -243,6 +249,24 @@ def _check_stored(device: Device, partition: str, facts: Manifest) -> None:
                 Reason.ARTEFACT_MISMATCH,
                 f"blob: found SHA-256 {found.hex()}, expected {facts.blob_sha256.hex()}",
             )
+
+
+def _check_promise(image: VerifiedImage, facts: Manifest) -> None:
+    """The image that passed the boot loader's check against what the manifest said it would be."""
+    found = (image.version, image.security_counter or 0, image.image_size)
+    expected = (facts.version, facts.security_counter, facts.image_size)
+    if found != expected:
+        raise Refused(
+            Reason.ARTEFACT_MISMATCH,
+            f"image: found version, security counter and size {'{} {} {}'.format(*found)}, "
+            f"expected {'{} {} {}'.format(*expected)}",
+        )
+
+
+def _no_key() -> Refused:
+    return Refused(
+        Reason.DECRYPTION_FAILED, "image: found an encrypted one, expected one in the clear (no key)"
+    )
 
 
 @lru_cache(maxsize=8)

@@ -47,7 +47,8 @@ def _files(names: tuple[str, ...]) -> tuple[Firmware, ...]:
     if not 0 < len(names) <= 256:
         raise InputError(f"release.files: found {len(names)} files, expected 1 to 256")
     stems = [Path(name).stem for name in names]
-    labels = [stem if stems.count(stem) == 1 else f"{stem}-{i}" for i, stem in enumerate(stems)]
+    distinct = len(set(stems)) == len(stems)
+    labels = stems if distinct else [f"{stem}-{i}" for i, stem in enumerate(stems)]
     return tuple(
         Firmware(label, Version(1, i, 0, 0), _read(Path(name)))
         for i, (name, label) in enumerate(zip(names, labels, strict=True))

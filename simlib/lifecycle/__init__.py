@@ -1,4 +1,4 @@
-"""The one life-cycle of a device in a rollout: phases, columns, and the integer functions every clock runs."""
+"""The one life-cycle of a device in a rollout: phases, columns, and the functions every clock runs."""
 
 from simlib.lifecycle.columns import Fleet
 from simlib.lifecycle.phases import LEGAL_MOVES, Phase

@@ -34,7 +34,9 @@ class Fleet(NamedTuple):
     reboot_ms: Ints
     self_test_ms: Ints
     rx_pj_per_byte: Ints
-    in_place: Ints  # 1: the layout has no second slot, so a failed install leaves the device to its boot loader
+    in_place: (
+        Ints  # 1: the layout has no second slot, so a failed install leaves the device to its boot loader
+    )
     full: Ints  # artefact number of the full image
     # constants of an artefact, and of an artefact for a cohort (row cohort * artefacts + artefact)
     wire_bytes: Ints

@@ -110,7 +110,7 @@ def next_checkin(fleet: Fleet, i: int, earliest_ms: int) -> int:
 
 def window_opens(fleet: Fleet, now: int) -> int:
     """The first time at or after `now` inside the daily install window (which may run over midnight)."""
-    start, end = fleet.rules[RULE_WINDOW_FROM], fleet.rules[RULE_WINDOW_TO]
+    start, end = int(fleet.rules[RULE_WINDOW_FROM]), int(fleet.rules[RULE_WINDOW_TO])
     if start == end:
         return now
     into_window = (now - start) % DAY_MS

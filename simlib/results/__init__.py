@@ -1,4 +1,4 @@
-"""What came out of a run: tables, summary, digest and plots, of a run just made or one read from its folder."""
+"""What came out of a run: tables, summary, digest and plots, made just now or read from a folder."""
 
 from simlib.results.digest import DEVICE_COLUMNS, digest_of
 from simlib.results.run import Run

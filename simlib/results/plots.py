@@ -94,7 +94,14 @@ class Plots:
             look = LOOKS[state]
             top = bottom + count / fleet
             ax.fill_between(
-                days, bottom, top, facecolor=look.colour, hatch=look.hatch, edgecolor="white", linewidth=0, label=state
+                days,
+                bottom,
+                top,
+                facecolor=look.colour,
+                hatch=look.hatch,
+                edgecolor="white",
+                linewidth=0,
+                label=state,
             )
             bottom = top
         halted_ms = self._run.summary["halted_at_ms"]
@@ -120,7 +127,13 @@ class Plots:
                 share = counts[outcome].to_numpy() / sizes
                 look = LOOKS[outcome]
                 ax.barh(
-                    labels, share, left=left, color=look.colour, hatch=look.hatch, edgecolor="white", label=outcome
+                    labels,
+                    share,
+                    left=left,
+                    color=look.colour,
+                    hatch=look.hatch,
+                    edgecolor="white",
+                    label=outcome,
                 )
                 left += share
         ax.invert_yaxis()
@@ -137,7 +150,9 @@ class Plots:
         time_ms = timeline["time_ms"].to_numpy()
         rate = np.diff(timeline["bytes_on_links"].to_numpy()) / np.diff(time_ms) * 1000 / 1e6
         ax.stairs(rate, time_ms / DAY_MS, fill=True, color="#3f90da")
-        ax.set(xlabel="days since the start", ylabel="MB/s, mean of the interval", xlim=(0, time_ms[-1] / DAY_MS))
+        ax.set(
+            xlabel="days since the start", ylabel="MB/s, mean of the interval", xlim=(0, time_ms[-1] / DAY_MS)
+        )
         ax.set_ylim(bottom=0)
         ax.set_title(f"{self._run.summary['scenario']}: bytes on the links")
         return ax

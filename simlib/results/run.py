@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from simlib.errors import InputError
 from simlib.results import store
 
 if TYPE_CHECKING:
@@ -59,15 +60,29 @@ class Run:
     @property
     def plot(self) -> Plots:
         """The plots of this run: ``run.plot.progress()`` and others, each taking and giving Axes."""
-        from simlib.results.plots import Plots  # noqa: PLC0415 - matplotlib only where it is used
+        from simlib.results.plots import Plots
 
         return Plots(self)
 
     def explain(self, device: int) -> Explanation:
-        """One device of this run replayed on the bench, byte for byte."""
-        from simlib.simulation.explain import explain  # noqa: PLC0415 - a saved run needs no simulation
+        """One device of this run replayed on the bench. InputError if there is no such device."""
+        from simlib.scenario import Scenario
+        from simlib.simulation.explain import History, explain  # reading a saved run needs no simulation
 
-        return explain(self, device)
+        if not 0 <= device < len(self.devices):
+            raise InputError(f"device: found {device}, expected 0 to {len(self.devices) - 1}")
+        scenario = Scenario.from_toml(self.scenario_toml)
+        row = self.devices.iloc[device]
+        mine = self.grants[self.grants["device"] == device]
+        history = History(
+            opened_ms=int(self.groups["opened_ms"].iloc[int(row["group"]) - 1]),
+            halted_ms=self.summary["halted_at_ms"],
+            end_ms=self.summary.get("interrupted_at_ms", scenario.spec.horizon_ms),
+            transfers=tuple(zip(mine["ended_ms"].tolist(), mine["missing_bytes"].tolist(), strict=True)),
+            outcome=str(row["outcome"]),
+            reason=str(row["reason"]),
+        )
+        return explain(scenario, device, history)
 
     def default_folder(self) -> Path:
         """Where the command line keeps this run unless told otherwise."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -47,7 +46,7 @@ def write(
         write_summary(fresh, summary)
         if folder.exists():  # empty, or an earlier run of the same scenario
             for file in fresh.iterdir():
-                os.replace(file, folder / file.name)
+                file.replace(folder / file.name)
         else:
             shutil.move(fresh, folder)
 
@@ -56,7 +55,7 @@ def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
     """Write (or replace) the summary alone."""
     temporary = folder / f".{SUMMARY_FILE}.new"
     temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8", newline="\n")
-    os.replace(temporary, folder / SUMMARY_FILE)
+    temporary.replace(folder / SUMMARY_FILE)
 
 
 def read(folder: Path) -> tuple[str, dict[str, pd.DataFrame], dict[str, Any]]:

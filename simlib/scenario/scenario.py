@@ -12,7 +12,7 @@ from simlib.scenario.model import ScenarioSpec
 from simlib.scenario.overrides import assign, plain_value
 from simlib.scenario.presets import preset_names, preset_path
 from simlib.scenario.reading import absolute_files, read_document
-from simlib.scenario.toml_text import Document, one_line, read_toml, write_toml
+from simlib.scenario.toml_text import Document, one_line, parse_toml, read_toml, write_toml
 from simlib.scenario.writing import document_of
 
 
@@ -30,6 +30,12 @@ class Scenario:
     def load(cls, name_or_path: str | os.PathLike[str]) -> Scenario:
         """The preset of that name, or the TOML file at that path. Raises `InputError`."""
         return load(name_or_path)
+
+    @classmethod
+    def from_toml(cls, text: str, source: str = "scenario.toml") -> Scenario:
+        """The scenario a TOML text states, as `to_toml` writes it. Raises `InputError`."""
+        document = parse_toml(text, source)
+        return cls(read_document(document, source), document)
 
     @classmethod
     def of(cls, spec: ScenarioSpec) -> Scenario:

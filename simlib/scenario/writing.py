@@ -96,7 +96,7 @@ def _faults(faults: FaultsSpec) -> Document:
         "power_off": format_duration(faults.power_off_ms),
         "defect": format_share(faults.defect),
         "defect_hardware": list(faults.defect_hardware),
-        
+        "stale_inventory": format_share(faults.stale_inventory),
     }
 
 

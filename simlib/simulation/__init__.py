@@ -1,5 +1,5 @@
 """Binds life-cycle, rollout and clock into a run."""
 
-from simlib.simulation.run import run
+from simlib.simulation.run import Simulated, simulate
 
-__all__ = ["run"]
+__all__ = ["Simulated", "simulate"]

@@ -15,14 +15,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from simlib.device import Boot, Confirm, Cut, DeviceConfig, Event, Install, Transition, has_room
+from simlib.device import DeviceConfig
 from simlib.device import layouts as device_layouts
 from simlib.device.bench import Bench
+from simlib.device.events import Boot, Confirm, Cut, Event, Install
+from simlib.device.precheck import has_room
+from simlib.device.transition import Transition
 from simlib.draws import CERTAIN, Purpose, below, draw32, draws32, threshold
 from simlib.errors import Reason
 from simlib.fleet import Population
 from simlib.lifecycle.columns import NO_ROW
-from simlib.release import Release
+from simlib.release import Release, open_manifest
 from simlib.scenario.model import CohortSpec, ScenarioSpec
 
 Progress = Callable[[int], None]
@@ -124,12 +127,15 @@ class _Builder:
         self._identity: list[str] = []  # of each state number
 
     def list_artefacts(self) -> None:
-        """Which artefact a cohort's device of a recorded base is offered, and whether there is room for it."""
+        """Which artefact is offered to whom, and whether there is room for it."""
         table = self._table
-        table.full = self._number[next(a.name for a in self._release.artefacts if a.kind == "full")]
+        table.full = next(n for n, a in enumerate(self._release.artefacts) if a.kind == "full")
+        release = self._release
+        encrypted = release.decryption_key is not None
+        manifests = [open_manifest(a.manifest, (release.verify_key,)) for a in release.artefacts]
         for cohort, facts in enumerate(self._spec.cohorts):
-            for number, artefact in enumerate(self._release.artefacts):
-                table.room[cohort, number] = has_room(self._configs[cohort], artefact)
+            for number, manifest in enumerate(manifests):
+                table.room[cohort, number] = has_room(self._configs[cohort], manifest, encrypted=encrypted)
             for recorded in range(self._newest):
                 table.artefact_for[cohort, recorded] = self._choose(facts, cohort, recorded)
 
@@ -139,7 +145,7 @@ class _Builder:
         config = self._configs[cohort]
         artefact = self._release.artefact_for(
             recorded,
-            can_patch=config.download_size_bytes > 0 and device_layouts.get(config.layout).has_second_slot,
+            can_patch=config.download_size_bytes > 0 and device_layouts.get(config.layout).has_trial,
             download_size_bytes=config.download_size_bytes,
         )
         return self._number[artefact.name]
@@ -258,5 +264,4 @@ class _Builder:
         return number
 
     def _in_place(self, cohort: int) -> bool:
-        return not device_layouts.get(self._configs[cohort].layout).has_second_slot
-
+        return not device_layouts.get(self._configs[cohort].layout).has_trial

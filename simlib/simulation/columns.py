@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from fractions import Fraction
 
 import numpy as np
@@ -65,7 +64,8 @@ def defective_devices(spec: ScenarioSpec, population: Population) -> np.ndarray:
     drawn = draws32(population.keys, Purpose.DEFECT, 0) < limit
     where = spec.faults.defect_hardware
     exposed = np.array([not where or c.hardware in where for c in spec.cohorts], dtype=bool)
-    return (drawn & exposed[population.cohort]).astype(np.int64)
+    defective: np.ndarray = (drawn & exposed[population.cohort]).astype(np.int64)
+    return defective
 
 
 def assemble(spec: ScenarioSpec, population: Population, cases: CaseTable, newest: int) -> Fleet:
@@ -96,7 +96,7 @@ def assemble(spec: ScenarioSpec, population: Population, cases: CaseTable, newes
         reboot_ms=[c.reboot_ms for c in spec.cohorts],
         self_test_ms=[c.self_test_ms for c in spec.cohorts],
         rx_pj_per_byte=[r.rx_pj_per_byte for r in radios],
-        in_place=[int(not layouts.get(c.layout).has_second_slot) for c in spec.cohorts],
+        in_place=[int(not layouts.get(c.layout).has_trial) for c in spec.cohorts],
         full=[cases.full] * len(spec.cohorts),
         wire_bytes=list(cases.wire_bytes),
         room=[int(cases.room[c, a]) for c in range(len(spec.cohorts)) for a in range(artefacts)],
@@ -144,8 +144,3 @@ def _dense(rows: dict[int, int], size: int) -> list[int]:
     for state, row in rows.items():
         dense[state] = row
     return dense
-
-
-def devices_of(group_of: np.ndarray, group: int) -> Iterable[int]:
-    """The members of a group, in device order."""
-    return np.flatnonzero(group_of == group).tolist()

@@ -1,4 +1,4 @@
-"""One device of a saved run, replayed: its life from its own draws and recorded grants, its bytes on the bench.
+"""One device of a saved run, replayed: its life from draws and recorded transfers, its bytes on the bench.
 
 What a device shares with others is the link and the rollout's decisions. Both are recorded (when each
 transfer ended, when its group opened, when the rollout halted), so nobody else has to be simulated.
@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from simlib.device.meter import Step
-from simlib.errors import InputError
+from simlib.device import Step
 from simlib.lifecycle.columns import HALT_DOWNLOADS, HALT_OFFERS, NO_ROW, RUNNING, Fleet
 from simlib.lifecycle.phases import Phase
 from simlib.lifecycle.steps import (
@@ -25,7 +24,6 @@ from simlib.lifecycle.steps import (
     next_checkin,
     transfer_ended,
 )
-from simlib.results import Run
 from simlib.scenario import Scenario
 from simlib.simulation.cases import CaseTable
 from simlib.simulation.columns import assemble
@@ -87,49 +85,53 @@ def clock_text(time_ms: int) -> str:
     return f"{days:3d} d {rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}.{ms:03d}"
 
 
-def explain(run: Run, device: int) -> Explanation:
-    """Replay `device` of `run`. InputError if the run has no such device."""
-    scenario = Scenario.from_toml(run.scenario_toml)
+@dataclass(frozen=True)
+class History:
+    """What a saved run knows of one device and of the decisions around it."""
+
+    opened_ms: int  # when its group opened; −1: never
+    halted_ms: int | None
+    end_ms: int  # of the run: the horizon, or when it was interrupted
+    transfers: tuple[tuple[int, int], ...]  # when each of its transfers ended, and the bytes it was short
+    outcome: str
+    reason: str
+
+
+def explain(scenario: Scenario, device: int, history: History) -> Explanation:
+    """Replay `device` of a run of `scenario`."""
     spec = scenario.spec
-    if not 0 <= device < spec.devices:
-        raise InputError(f"--device: found {device}, expected 0 to {spec.devices - 1}")
     prepared, _ = prepare(scenario, devices=[device])
     fleet = assemble(spec, prepared.population, prepared.cases, len(prepared.release.images) - 1)
-    opened_ms = int(run.groups["opened_ms"].iloc[int(prepared.population.group[device])])
-    halted_ms = run.summary["halted_at_ms"]
-    mine = run.grants[run.grants["device"] == device]
-    grants = iter(list(zip(mine["ended_ms"].tolist(), mine["missing_bytes"].tolist(), strict=True)))
     halt = HALT_DOWNLOADS if spec.rollout.abort_downloads else HALT_OFFERS
     labels = [firmware.label for firmware in prepared.release.firmwares]
     replay = _Replay(fleet, device, prepared.cases, labels)
-    end_ms = run.summary.get("interrupted_at_ms", spec.horizon_ms)
-    if opened_ms >= 0:
-        now = next_checkin(fleet, device, opened_ms + 1 if opened_ms else 0)
+    transfers = iter(history.transfers)
+    if history.opened_ms >= 0:
+        now = next_checkin(fleet, device, history.opened_ms + 1 if history.opened_ms else 0)
         broken_off = False
-        while now <= end_ms:
+        while now <= history.end_ms:
             # A device's own step comes before the decisions of its millisecond, unless the halt caused it.
-            halted = halted_ms is not None and (now > halted_ms or broken_off)
+            halted = history.halted_ms is not None and (now > history.halted_ms or broken_off)
             fleet.halted[0] = halt if halted else RUNNING
             broken_off = False
             command, value = replay.step(now)
             if command == TIMER:
                 now = value
-            elif command == JOIN and (grant := next(grants, None)) is not None:
-                now, missing = grant
+            elif command == JOIN and (transfer := next(transfers, None)) is not None:
+                now, missing = transfer
                 transfer_ended(fleet, device, missing)
                 broken_off = missing > 0
             else:  # ended, or still on the link when the run ended
                 break
-    close_pending(fleet, halted=halted_ms is not None)
+    close_pending(fleet, halted=history.halted_ms is not None)
     outcome, reason = OUTCOMES[fleet.outcome[device]].value, REASONS[fleet.reason[device]].value
-    row = run.devices.iloc[device]
     return Explanation(
         device,
-        str(row["cohort"]),
+        spec.cohorts[prepared.population.cohort[device]].name,
         outcome,
         reason,
         tuple(replay.lines),
-        agrees=(row["outcome"], row["reason"]) == (outcome, reason),
+        agrees=(history.outcome, history.reason) == (outcome, reason),
     )
 
 
@@ -175,4 +177,3 @@ class _Replay:
     def _runs(self) -> str:
         running = self._fleet.running[self._device]
         return "nothing" if running == NO_ROW else self._labels[running]
-

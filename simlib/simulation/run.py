@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
 
 from simlib.device.bench import Bench
 from simlib.device.memo import Memo
 from simlib.errors import InputError
 from simlib.fleet import Population, populate
 from simlib.release import Release, build_release
-from simlib.results import Run, Timings, summarise
 from simlib.rollout import make_policy
 from simlib.scenario import Scenario
 from simlib.simulation import tables
@@ -19,7 +20,7 @@ from simlib.simulation.cases import CaseTable, build_cases
 from simlib.simulation.columns import assemble
 from simlib.simulation.links import attach
 from simlib.simulation.recorder import Alert, Recorder
-from simlib.simulation.simpy_run import Extra, SimpyRun
+from simlib.simulation.simpy_run import Exposure, Extra, SimpyRun
 
 ENGINES = ("auto", "simpy")
 
@@ -33,6 +34,21 @@ class Prepared:
     cases: CaseTable
 
 
+@dataclass(frozen=True)
+class Simulated:
+    """What came out: tables by name, and facts beside them. Times in ms (−1: never) or wall-clock seconds."""
+
+    tables: Mapping[str, pd.DataFrame]
+    engine: str
+    halted_ms: int
+    exposure: Exposure | None
+    events: int
+    interrupted_ms: int | None
+    setup_s: float
+    bench_s: float
+    wall_s: float
+
+
 def prepare(
     scenario: Scenario,
     *,
@@ -43,6 +59,12 @@ def prepare(
     """Build release, population and cases; also the seconds the bench took."""
     spec = scenario.spec
     release = build_release(spec.release)
+    for number, cohort in enumerate(spec.cohorts):
+        if len(cohort.base_mix) > len(release.images) - 1:
+            raise InputError(
+                f"{spec.name}: cohorts.{number}.base_mix: found {len(cohort.base_mix)} base versions, "
+                f"expected at most {len(release.images) - 1}, the older releases of {spec.release.source}"
+            )
     population = populate(spec, len(release.images))
     began = time.perf_counter()
     bench = Bench(release, memo)
@@ -57,27 +79,20 @@ def engine_for(name: str) -> str:
     return "simpy"
 
 
-def run(
-    scenario: Scenario | str,
+def simulate(
+    scenario: Scenario,
     *,
     engine: str = "auto",
     extra: Extra | None = None,
     on_alert: Callable[[Alert], None] | None = None,
     on_case: Callable[[int], None] | None = None,
-    memo: bool = True,
-) -> Run:
-    """Simulate one scenario (an object, a preset's name or a file).
-
-    `extra` may add SimPy processes of its own beside the fleet; `on_alert` is called with each alert as
-    it happens. With ``memo=False`` the bench computes every case anew. Interrupting the clock (Ctrl-C)
-    gives the result up to then, marked by ``summary["interrupted_at_ms"]``.
-    """
+    memo: Memo | None = None,
+) -> Simulated:
+    """Simulate `scenario` from time 0 to its horizon; see `simlib.study.run` for the arguments."""
     clock_name = engine_for(engine)
     began = time.perf_counter()
-    if isinstance(scenario, str):
-        scenario = Scenario.load(scenario)
     spec = scenario.spec
-    prepared, bench_s = prepare(scenario, memo=Memo.open_default() if memo else None, on_case=on_case)
+    prepared, bench_s = prepare(scenario, memo=memo, on_case=on_case)
     fleet = assemble(spec, prepared.population, prepared.cases, len(prepared.release.images) - 1)
     recorder = Recorder(spec.devices, on_alert=on_alert)
     bound = SimpyRun(
@@ -97,23 +112,20 @@ def run(
     wall_s = time.perf_counter() - started
     tables.close_pending(fleet, halted=bound.log.halted_ms >= 0)
     devices = tables.device_table(spec, prepared.population, prepared.release, prepared.cases, fleet)
-    exposure = asdict(bound.log.exposure) if bound.log.exposure is not None else None
-    summary = summarise(
-        scenario=spec.name,
-        seed=spec.seed,
+    return Simulated(
+        tables={
+            "devices": devices,
+            "groups": tables.group_table(devices, bound.log, bound.service.silent()),
+            "timeline": tables.timeline_table(recorder),
+            "alerts": tables.alert_table(recorder),
+            "grants": tables.grant_table(recorder),
+        },
         engine=clock_name,
-        devices=devices,
         halted_ms=bound.log.halted_ms,
-        exposure=exposure,
+        exposure=bound.log.exposure,
         events=bound.log.events,
-        timings=Timings(setup_s=started - began - bench_s, bench_s=bench_s, wall_s=wall_s),
         interrupted_ms=interrupted_ms,
+        setup_s=started - began - bench_s,
+        bench_s=bench_s,
+        wall_s=wall_s,
     )
-    frames = {
-        "devices": devices,
-        "groups": tables.group_table(devices, bound.log, bound.service.silent()),
-        "timeline": tables.timeline_table(recorder),
-        "alerts": tables.alert_table(recorder),
-        "grants": tables.grant_table(recorder),
-    }
-    return Run(scenario.to_toml(), frames, summary)

@@ -121,5 +121,3 @@ def grant_table(recorder: Recorder) -> pd.DataFrame:
     """`grants.parquet`: a row a transfer, in the order in which they ended."""
     grants = np.array(recorder.grants, dtype=np.int64).reshape(-1, 3)
     return pd.DataFrame({"device": grants[:, 0], "ended_ms": grants[:, 1], "missing_bytes": grants[:, 2]})
-
-

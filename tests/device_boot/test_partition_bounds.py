@@ -76,9 +76,7 @@ def test_partitions_fill_the_flash_without_gaps_or_overlap(bench: object) -> Non
 )
 def test_sizes_that_do_not_fit_together_are_input_errors(wrong: dict[str, int]) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):
-        DeviceConfig(
-            **{"layout": "swap-move", "slot_size_bytes": 65536, "download_size_bytes": 0} | wrong
-        )
+        DeviceConfig(**{"layout": "swap-move", "slot_size_bytes": 65536, "download_size_bytes": 0} | wrong)
 
 
 def test_an_unknown_layout_is_an_input_error_that_names_the_nearest(bench: object) -> None:

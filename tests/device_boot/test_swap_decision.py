@@ -22,9 +22,7 @@ def test_a_good_secondary_without_image_ok_is_tried_whatever_the_primary_says(
 
 @pytest.mark.parametrize("primary", STATES)
 @pytest.mark.parametrize("copy_done", [False, True])
-def test_a_good_secondary_with_image_ok_is_installed_for_good(
-    primary: TrailerState, copy_done: bool
-) -> None:
+def test_a_good_secondary_with_image_ok_is_installed_for_good(primary: TrailerState, copy_done: bool) -> None:
     assert decide(primary, TrailerState(Magic.GOOD, True, copy_done)) is SwapType.PERMANENT
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from simlib.device import DeviceConfig, layouts
@@ -12,7 +14,9 @@ from simlib.firmware.image import pad_to_slot
 
 
 def config(write_size: int, sectors: int = 16, sector: int = 4096) -> DeviceConfig:
-    return DeviceConfig("swap-move", sectors * sector, 0, sector_size_bytes=sector, write_size_bytes=write_size)
+    return DeviceConfig(
+        "swap-move", sectors * sector, 0, sector_size_bytes=sector, write_size_bytes=write_size
+    )
 
 
 @pytest.mark.parametrize(("write_size", "size"), [(4, 1584), (8, 3120), (16, 6224), (32, 12448)])
@@ -40,7 +44,7 @@ def test_fields_are_aligned_and_do_not_overlap(write_size: int, encrypted: bool)
         (fields.image_ok, 1),
         (fields.magic_field, fields.slot_size - fields.magic_field),
     ]
-    assert all(start + size <= after for (start, size), (after, _) in zip(spans, spans[1:], strict=False))
+    assert all(start + size <= after for (start, size), (after, _) in pairwise(spans))
     assert all(start % fields.align == 0 for start, _ in spans[1:])
     assert spans[0][0] % write_size == 0
     assert spans[-1][0] + spans[-1][1] == fields.slot_size

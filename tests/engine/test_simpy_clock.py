@@ -160,7 +160,7 @@ def look_on(clock: SimpyClock) -> Iterator[Event]:
         yield clock.env.timeout(3)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(cases())
 def test_a_run_is_what_a_plain_interpreter_of_every_millisecond_does(case: Case) -> None:
     assert run_clock(case) == interpret(case)

@@ -48,11 +48,12 @@ def test_files_are_read_as_they_are_oldest_first(tmp_path: Path) -> None:
 
 
 def test_files_of_one_name_get_labels_apart(tmp_path: Path) -> None:
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "zephyr.bin").write_bytes(folder.encode())
-    files = [str(tmp_path / folder / "zephyr.bin") for folder in ("a", "b")]
-    assert [each.label for each in load_chain(spec("files", *files))] == ["zephyr-0", "zephyr-1"]
+    files = ("a/zephyr.bin", "b/zephyr.bin", "a/zephyr-0.bin")
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    chain = load_chain(spec("files", *(str(tmp_path / name) for name in files)))
+    assert [each.label for each in chain] == ["zephyr-0", "zephyr-1", "zephyr-0-2"]
 
 
 def test_a_file_that_is_missing_empty_or_a_folder_is_named(tmp_path: Path) -> None:

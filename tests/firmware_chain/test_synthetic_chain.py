@@ -1,4 +1,4 @@
-"""Synthetic chains: the same bytes everywhere, the size asked for, and deltas that weigh what real ones weigh."""
+"""Synthetic chains: the same bytes everywhere, exact sizes, and patches that weigh what real ones weigh."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from simlib.firmware.thumb import decode_bl
 KIB = 1024
 EVERY_KIND = tuple(KINDS)
 
-# bsdiff4 patch size over new size between consecutive releases: the p10 to p90 of a model with these kinds, fitted to
-# 80 steps of public firmware chains, a tenth wider on both sides.
+# bsdiff4 patch size over new size between consecutive releases: p10 to p90 of a model with these kinds,
+# fitted to 80 public steps, a tenth wider on both sides.
 BANDS = {
     "rebuild": (0.0006, 0.0025),
     "patch": (0.012, 0.055),
@@ -161,7 +161,7 @@ def test_a_rebuild_changes_stamps_version_and_build_id_only() -> None:
 
 def test_versions_count_up_by_kind() -> None:
     steps = ("rebuild", "rebuild", "patch", "minor", "patch", "toolchain", "major", "rebuild")
-    expected = "1.0.0 1.0.0+1 1.0.0+2 1.0.1 1.1.0 1.1.1 1.2.0 2.0.0 2.0.0+1".split()
+    expected = ["1.0.0", "1.0.0+1", "1.0.0+2", "1.0.1", "1.1.0", "1.1.1", "1.2.0", "2.0.0", "2.0.0+1"]
     assert [str(version) for version in release_versions(steps)] == expected
 
 

@@ -250,7 +250,19 @@ def test_drops_back_off_twice_as_long_up_to_the_cap():
     window=st.tuples(st.integers(0, DAY_MS - 1), st.integers(0, DAY_MS - 1)),
 )
 def test_every_life_is_legal_and_every_byte_is_kept_or_wasted(
-    seed, drop, resume, granule, attempts, weak, check_link, battery, defective, in_place, installs, presence, window
+    seed,
+    drop,
+    resume,
+    granule,
+    attempts,
+    weak,
+    check_link,
+    battery,
+    defective,
+    in_place,
+    installs,
+    presence,
+    window,
 ):
     f = fleet(
         key=[device_key(seed, 0)],

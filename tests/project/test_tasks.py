@@ -101,8 +101,8 @@ class Checkout:
         self.fails_at: str | None = None
         self.failure: BaseException = tasks.TaskError("registry out of reach")
         (root / "pyproject.toml").write_text('[project]\nname = "x"\n[tool.ruff]\nline-length = 110\n')
-        (root / "requirements.lock").write_text("a==1 \\\n")
-        (root / "requirements-dev.lock").write_text("a==1 \\\nb==2 \\\n")
+        (root / "requirements.lock").write_text("a==1 \\n")
+        (root / "requirements-dev.lock").write_text("a==1 \\nb==2 \\n")
         monkeypatch.setattr(tasks, "checked", self.note)
 
     def note(self, what: str, command: Sequence[str]) -> None:
@@ -154,7 +154,7 @@ def test_what_is_set_up_to_run_is_added_to_for_testing(checkout: Checkout) -> No
 
 def test_a_changed_lock_is_installed_from_the_start(checkout: Checkout) -> None:
     checkout.set_up("run")
-    (checkout.environment.root / "requirements.lock").write_text("a==2 \\\n")
+    (checkout.environment.root / "requirements.lock").write_text("a==2 \\n")
     assert checkout.set_up("run") == RUN
 
 
@@ -208,7 +208,7 @@ def test_leftovers_of_an_environment_are_cleared_before_a_new_one(checkout: Chec
     checkout.set_up("run")
     orphan = checkout.environment.folder / "orphan"
     orphan.touch()
-    (checkout.environment.root / "requirements.lock").write_text("a==2 \\\n")
+    (checkout.environment.root / "requirements.lock").write_text("a==2 \\n")
     checkout.set_up("run")
     assert not orphan.exists()
 
@@ -284,23 +284,28 @@ def test_a_death_by_signal_is_reported_as_a_shell_does() -> None:
 
 
 @POSIX_ONLY
-def test_an_interrupt_leaves_the_command_time_to_keep_its_results(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("how", "expected"), [("call", 7), ("step", 130)])
+def test_an_interrupt_leaves_the_command_time_to_keep_its_results(
+    tmp_path: Path, how: str, expected: int
+) -> None:
+    """The status of what a person asked for stands; a step of several ends the task."""
     slow = (
         "import sys, time\n"
-        "print('ready', flush=True)\n"
-        "try:\n    time.sleep(60)\n"
-        "except KeyboardInterrupt:\n    time.sleep(1); open('kept', 'w').close(); sys.exit(130)\n"
+        "try:\n    print('ready', flush=True); time.sleep(60)\n"
+        "except KeyboardInterrupt:\n    time.sleep(1); open('kept', 'w').close(); sys.exit(7)\n"
     )
     outer = (
-        "import pathlib, sys\nimport tasks\n"
-        f"sys.exit(tasks.call([sys.executable, '-c', {slow!r}], folder=pathlib.Path({str(tmp_path)!r})))"
+        "import os, sys\nimport tasks\n"
+        f"os.chdir({str(tmp_path)!r})\ntasks.ROOT = None\n"
+        f"tasks.TASKS['probe'] = lambda _: tasks.{how}([sys.executable, '-c', {slow!r}], None)\n"
+        "sys.exit(tasks.main(['probe']))"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", outer], cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
     os.killpg(process.pid, signal.SIGINT)
-    assert process.wait() == 130
+    assert process.wait() == expected
     process.stdout.close()
     assert (tmp_path / "kept").exists()
 
@@ -309,7 +314,7 @@ def test_run_keeps_the_folder_that_the_person_is_in(monkeypatch: pytest.MonkeyPa
     calls: list[tuple[Sequence[str], Path]] = []
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tasks, "set_up", lambda environment, profile: None)
-    monkeypatch.setattr(tasks, "call", lambda command, *, folder: calls.append((command, folder)) or 5)
+    monkeypatch.setattr(tasks, "call", lambda command, folder: calls.append((command, folder)) or 5)
     assert tasks.main(["run", "mine.toml", "--seed", "3"]) == 5
     ((command, folder),) = calls
     assert command[1:] == ["run", "mine.toml", "--seed", "3"]
@@ -337,7 +342,7 @@ def test_every_step_runs_even_after_a_failure_and_the_whole_fails(
         return int(len(commands) == 1)
 
     monkeypatch.setattr(tasks, "set_up", lambda environment, profile: None)
-    monkeypatch.setattr(tasks, "call", first_fails)
+    monkeypatch.setattr(tasks, "step", first_fails)
     assert tasks.main(["test", "-k", "word"]) == 1
     ran = [Path(command[0]).stem + " " + " ".join(command[1:3]) for command in commands]
     assert ran == [

@@ -14,6 +14,7 @@ from a longer image, is never looked at.
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Final
 
 from simlib.device import layouts
@@ -62,8 +63,12 @@ def check_candidate(device: Device) -> VerifiedImage:
         return verified
 
 
-def check_primary(device: Device) -> VerifiedImage:
-    """Check the image in the primary slot; raises `Refused`. Costs are charged as far as it gets."""
+def check_primary(device: Device) -> tuple[VerifiedImage, bytes]:
+    """Check the image in the primary slot; raises `Refused`. Costs are charged as far as it gets.
+
+    With what is known of it comes the SHA-256 over the whole image as it lies there, which costs nothing:
+    it names the image in a journal, the device does not compute it.
+    """
     with device.step("check", "primary") as note:
         try:
             image = occupied(device, "primary")
@@ -73,7 +78,7 @@ def check_primary(device: Device) -> VerifiedImage:
             note.detail = f"primary refused, {refusal}"
             raise
         note.detail = f"primary holds {verified.version}"
-        return verified
+        return verified, hashlib.sha256(image).digest()
 
 
 def _supported(device: Device, image: bytes) -> Header:

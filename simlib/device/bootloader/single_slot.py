@@ -5,10 +5,9 @@ There is no trailer: an update overwrites the image where it runs, and nothing c
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
-from simlib.device.bootloader.check import check_primary, occupied
+from simlib.device.bootloader.check import check_primary
 from simlib.device.bootloader.outcome import Boot, Swap
 from simlib.errors import Reason, Refused
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 def boot(device: Device) -> Boot:
     """Boot once; the security counter follows the image that runs."""
     try:
-        verified = check_primary(device)
+        verified, digest = check_primary(device)
     except Refused as refusal:
         device.note("boot", f"nothing to boot: {refusal}")
         return Boot(None, None, False, Swap.NONE, Reason.NO_VALID_IMAGE)
@@ -28,6 +27,4 @@ def boot(device: Device) -> Boot:
         device.security_counter = counter
         device.note("boot", f"security counter raised to {counter}")
     device.note("boot", str(verified.version))
-    return Boot(
-        verified.version, hashlib.sha256(occupied(device, "primary")).digest(), False, Swap.NONE, Reason.NONE
-    )
+    return Boot(verified.version, digest, False, Swap.NONE, Reason.NONE)

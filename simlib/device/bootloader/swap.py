@@ -70,8 +70,8 @@ def start(device: Device, kind: SwapType) -> None:
         raise Refused(
             Reason.OVERSIZE, f"image in the primary slot: found {size} bytes, expected {image_limit(device)}"
         )
-    keys = tuple(_unwrapped_key(device, slot) for slot in ("primary", "secondary"))
     with device.step("swap", f"start {kind}, {size} bytes"):
+        keys = [_unwrapped_key(device, slot) for slot in ("primary", "secondary")]
         if kind is SwapType.REVERT:
             secondary.erase()
             secondary.write_image_ok()

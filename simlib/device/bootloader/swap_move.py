@@ -12,11 +12,10 @@ A boot, in order:
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from simlib.device.bootloader import swap
-from simlib.device.bootloader.check import check_candidate, check_primary, occupied
+from simlib.device.bootloader.check import check_candidate, check_primary
 from simlib.device.bootloader.decision import decide, in_trial
 from simlib.device.bootloader.outcome import SWAP_OF, Boot, Swap
 from simlib.device.trailer import Magic, SwapType
@@ -30,17 +29,16 @@ def boot(device: Device) -> Boot:
     """Boot once. Raises `PowerCut` where power fails on the way; the next boot goes on from there."""
     done, refused = _update(device)
     try:
-        verified = check_primary(device)
+        verified, digest = check_primary(device)
     except Refused as refusal:
         device.note("boot", f"nothing to boot: {refusal}")
         return Boot(None, None, False, done, Reason.NO_VALID_IMAGE)
     trial = in_trial(swap.trailer_of(device, "primary").state())
     counter = verified.security_counter or 0
-    if done is Swap.NONE and refused is Reason.NONE and not trial and counter > device.security_counter:
+    if done is Swap.NONE and refused is Reason.NONE and counter > device.security_counter:
         device.security_counter = counter
         device.note("boot", f"security counter raised to {counter}")
     device.note("boot", f"{verified.version}{' on trial' if trial else ''}")
-    digest = hashlib.sha256(occupied(device, "primary")).digest()
     return Boot(verified.version, digest, trial, done, refused)
 
 
