@@ -33,6 +33,9 @@ LARGEST_FILE_BYTES: Final = 1 << 30
 """A store that has grown beyond this is begun anew: it remembers cases of code long gone."""
 _BUSY_SECONDS: Final = 2.0
 _CHECKSUM_BYTES: Final = 16
+_TROUBLE: Final = (sqlite3.Error, OSError, ValueError, MemoryError)
+"""What sqlite raises for a spoiled file; ValueError where its own message quotes bytes that are no text."""
+_UNSOUND: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
 _SCHEMA: Final = "CREATE TABLE IF NOT EXISTS memo (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
 
 
@@ -60,7 +63,7 @@ class Memo:
                 if connection is None:
                     return None
                 row = connection.execute("SELECT value FROM memo WHERE key = ?", (key,)).fetchone()
-            except (sqlite3.Error, OSError) as error:
+            except _TROUBLE as error:
                 self._give_up_or_renew(error)
                 return None
         if row is None or not isinstance(row[0], bytes):
@@ -79,7 +82,7 @@ class Memo:
                     "INSERT OR REPLACE INTO memo (key, value) VALUES (?, ?)",
                     (key, _checksum(key, value) + value),
                 )
-            except (sqlite3.Error, OSError) as error:
+            except _TROUBLE as error:
                 self._give_up_or_renew(error)
 
     def close(self) -> None:
@@ -124,8 +127,8 @@ class Memo:
         if primary == sqlite3.SQLITE_READONLY:
             self._writable = False
             return
-        sound = primary not in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
-        if sound or not self._writable:
+        unsound = primary in _UNSOUND or isinstance(error, ValueError | MemoryError)
+        if not unsound or not self._writable:
             self._usable = False
             return
         for name in (self.path, Path(f"{self.path}-journal")):

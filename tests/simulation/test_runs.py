@@ -1,0 +1,201 @@
+"""A run is one function of its scenario: same bytes, same digest, whatever the machine, memory or company."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import simlib
+from simlib.errors import InputError
+from simlib.results import Run, digest_of
+from simlib.rollout.policy import Decision, Wake
+from simlib.rollout.staged import Staged
+from simlib.scenario import Scenario
+from simlib.simulation import run as simulation_run
+from simlib.study import run
+
+
+def test_the_smoke_run_has_its_golden_digest(smoke_run):
+    # Changes only with a change of the model; say so in the change's note when it does.
+    assert smoke_run.digest == GOLDEN
+
+
+def test_the_digest_is_recomputed_from_the_saved_table(smoke_run, tmp_path):
+    assert digest_of(Run.load(smoke_run.save(tmp_path / "r")).devices) == smoke_run.digest
+
+
+@pytest.mark.parametrize("hash_seed", ["0", "77"])
+def test_the_hash_seed_of_python_changes_nothing(smoke_run, smoke, hash_seed, tmp_path):
+    scenario = tmp_path / "scenario.toml"
+    scenario.write_text(smoke.to_toml(), encoding="utf-8")
+    code = f"import simlib; print(simlib.run({str(scenario)!r}).digest)"
+    env = os.environ | {"PYTHONHASHSEED": hash_seed}
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
+    assert child.stdout.strip() == smoke_run.digest
+
+
+def test_the_scenario_a_run_wrote_gives_the_same_run(smoke_run):
+    assert run(Scenario.from_toml(smoke_run.scenario_toml)).digest == smoke_run.digest
+
+
+def test_another_seed_is_another_run(smoke, smoke_run):
+    assert run(smoke.with_({"seed": 2})).digest != smoke_run.digest
+
+
+def test_remembered_and_computed_cases_give_the_same_run(smoke_run, smoke):
+    assert run(smoke, memo=False).digest == smoke_run.digest
+
+
+def test_every_common_outcome_occurs_in_smoke():
+    outcomes = simlib.run("smoke").summary["outcomes"]
+    common = ("updated", "reverted", "failed", "deferred", "ineligible", "pending", "bricked")
+    assert all(outcomes[o] > 0 for o in common), outcomes
+
+
+def test_every_device_ends_in_one_outcome_with_a_reason_of_its_own(smoke_run):
+    devices = smoke_run.devices
+    assert sum(smoke_run.summary["outcomes"].values()) == len(devices)
+    assert ((devices["outcome"] == "updated") == (devices["reason"] == "none")).all()
+
+
+def test_times_of_a_device_are_in_order(smoke_run):
+    d = smoke_run.devices
+    for earlier, later in (("offered", "started"), ("started", "finished"), ("finished", "reported")):
+        both = d[(d[f"{earlier}_ms"] >= 0) & (d[f"{later}_ms"] >= 0)]
+        assert len(both) and (both[f"{earlier}_ms"] <= both[f"{later}_ms"]).all()
+
+
+def test_silent_ends_are_never_reported(smoke_run):
+    d = smoke_run.devices
+    silent = d[d["outcome"].isin(["bricked", "lost", "pending"])]
+    assert len(silent) and (silent["reported_outcome"] == "none").all()
+
+
+def test_the_timeline_adds_up_to_the_fleet_at_every_sample_and_ends_as_the_table_does(smoke_run):
+    timeline = smoke_run.timeline
+    states = timeline.drop(columns=["time_ms", "bytes_on_links"])
+    assert (states.sum(axis=1) == len(smoke_run.devices)).all()
+    last = states.iloc[-1]
+    for outcome in ("updated", "reverted", "bricked", "failed", "deferred", "ineligible"):
+        assert last[outcome] == smoke_run.summary["outcomes"][outcome]
+    assert (np.diff(timeline["bytes_on_links"]) >= 0).all()
+
+
+def test_bytes_on_the_links_are_the_bytes_devices_received(smoke):
+    # A horizon long enough that nothing is still on the link when it comes.
+    result = run(smoke.with_({"horizon": "20 d"}))
+    assert result.timeline["bytes_on_links"].iloc[-1] == result.summary["bytes_down"]
+
+
+def test_a_process_of_a_notebook_beside_the_fleet_changes_nothing(smoke, smoke_run):
+    seen = []
+
+    def desk(clock, fleet):
+        def watch():
+            while True:
+                yield clock.env.timeout(3_600_000)
+                seen.append(sum(1 for t in fleet.finished_ms if t >= 0))
+
+        clock.env.process(watch())
+
+    assert run(smoke, extra=desk).digest == smoke_run.digest
+    assert len(seen) == 7 * 24 and seen[-1] > 400
+
+
+def test_a_policy_asked_at_every_tick_decides_as_one_asked_when_it_wants(monkeypatch):
+    class Dense(Staged):
+        """The same policy, asking for every tick."""
+
+        def decide(self, view):
+            decision = super().decide(view)
+            return Decision(decision.actions, Wake(at_ms=view.now_ms + 1))
+
+    # A gate that trips, on a tick that is coarse against the reports.
+    scenario = Scenario.load("storage-120k-canary").with_(
+        {"devices": 6000, "rollout.groups.0.share": "0.1", "rollout.interval": "7 min", "horizon": "5 d"}
+    )
+    declared = run(scenario)
+    monkeypatch.setattr(simulation_run, "make_policy", Dense)
+    dense = run(scenario)
+    assert declared.summary["halted"] and dense.digest == declared.digest
+    assert dense.summary["halted_at_ms"] == declared.summary["halted_at_ms"]
+    assert dense.groups.equals(declared.groups)
+
+
+@pytest.fixture(scope="module")
+def story() -> Scenario:
+    """The storage story on a fleet and a firmware of a size that runs in seconds."""
+    return Scenario.load("storage-120k").with_({"devices": 2000})
+
+
+def test_without_the_pre_check_the_devices_without_room_are_bricked_and_only_they(story):
+    devices = run(story).devices
+    bricked = devices[devices["outcome"] == "bricked"]
+    assert len(bricked) == 60 and set(bricked["cohort"]) == {"small-flash"}
+    assert set(bricked["reason"]) == {"no-valid-image"}
+
+
+def test_with_the_pre_check_they_are_deferred(story):
+    outcomes = run(story.with_({"precheck.storage": True})).summary["outcomes"]
+    assert outcomes["bricked"] == 0 and outcomes["deferred"] == 60
+
+
+def test_a_release_that_fits_bricks_nobody_even_without_the_pre_check(story):
+    outcomes = run(story.with_({"release.size": "408 KiB"})).summary["outcomes"]
+    assert outcomes["bricked"] == 0 and outcomes["updated"] == 2000
+
+
+def test_a_canary_halts_and_nobody_is_offered_anything_afterwards():
+    scenario = Scenario.load("storage-120k-canary").with_({"devices": 6000, "rollout.groups.0.share": "0.1"})
+    result = run(scenario)
+    offered = result.devices["offered_ms"]
+    assert result.summary["halted"]
+    assert offered.max() <= result.summary["halted_at_ms"]
+    assert (offered >= 0).sum() == result.summary["exposure_at_halt"]["offered"] <= 600
+    assert result.groups["decision"].tolist() == ["halted", "not-opened"]
+    assert (result.devices.loc[offered < 0, "reason"] == "rollout-halted").all()
+    assert "rollout-halted" in set(result.alerts["alert"])
+
+
+def test_a_halt_that_aborts_breaks_off_the_downloads_under_way():
+    # A link so slow that downloads are under way when the silence of the bricked is noticed.
+    keys = {"devices": 1500, "rollout.groups.0.share": "0.5", "links.0.capacity": "900 B/s", "seed": 4}
+    keys |= {"cohorts.0.wake_period": "6 h", "rollout.deadline": "2 h", "horizon": "6 d", "timeline": "6 h"}
+    going_on = run(Scenario.load("storage-120k-canary").with_(keys))
+    aborted = run(Scenario.load("storage-120k-canary").with_(keys | {"rollout.abort_downloads": True}))
+    assert going_on.summary["halted_at_ms"] == aborted.summary["halted_at_ms"] is not None
+    broken = aborted.devices[(aborted.devices["outcome"] == "failed")]
+    assert len(broken) and set(broken["reason"]) == {"rollout-halted"}
+    assert (broken["bytes_wasted"] == broken["bytes_down"]).all()
+    assert aborted.summary["bytes_down"] < going_on.summary["bytes_down"]
+    device = int(broken["device"].iloc[0])
+    assert aborted.explain(device).agrees
+
+
+def test_a_stale_inventory_costs_a_patch_and_a_full_image():
+    scenario = Scenario.load("smoke").with_(
+        {"devices": 300, "faults.stale_inventory": 1, "faults.power_cut": 0, "faults.corruption": 0}
+    )
+    devices = run(scenario).devices
+    behind = devices[(devices["cohort"] == "street") & (devices["outcome"] == "updated")]
+    fell_back = behind[behind["base_version"] == "1.1.0"]
+    assert len(fell_back) and set(fell_back["artefact"]) == {"full"}
+    assert (fell_back["bytes_wasted"] > 0).all()
+
+
+def test_a_base_mix_longer_than_a_fetched_chain_is_refused(smoke, monkeypatch):
+    # How long a public chain is shows only when it is loaded.
+    monkeypatch.setattr(
+        simulation_run, "build_release", lambda spec: SimpleNamespace(images=(b"old", b"new"))
+    )
+    with pytest.raises(InputError, match="base_mix: found 2 base versions, expected at most 1"):
+        run(smoke)
+
+
+def test_the_spec_of_a_scenario_can_be_changed_in_code(smoke, smoke_run):
+    again = Scenario.of(replace(smoke.spec, seed=smoke.spec.seed))
+    assert run(again).digest == smoke_run.digest
