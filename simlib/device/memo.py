@@ -22,7 +22,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
-import simlib
 from simlib.firmware.cache import cache_dir
 
 COMPUTING_PACKAGES: Final = ("firmware", "security", "delta", "release", "device")
@@ -146,7 +145,7 @@ class Memo:
 @lru_cache(maxsize=1)
 def code_identity() -> str:
     """SHA-256 over what computes a result: simlib's own source and the versions of what it stands on."""
-    root = Path(simlib.__file__).parent
+    root = Path(__file__).parents[1]
     files = sorted(root.glob("*.py"))
     for package in COMPUTING_PACKAGES:
         files += sorted((root / package).rglob("*.py"))

@@ -5,9 +5,8 @@ breaks ties by the order of insertion; here `order` does, so that the run depend
 devices do, and a compiled clock with the same rule gives the same run. Time is whole milliseconds.
 
 A device's process is a generator that yields what `SimpyClock.timer` and `SimpyClock.join` return. It waits
-for one thing at a time, so one SimPy event for each device is enough, armed again for each wait: a
-quarter of the cost of a `simpy.Process` with a new event each time, in the same SimPy queue. Ordinary SimPy
-processes may run beside the devices in `SimpyClock.env`.
+for one thing at a time, so one SimPy event for each device is enough, armed again for each wait, and no event
+or callback is made on the way. Ordinary SimPy processes may run beside the devices in `SimpyClock.env`.
 """
 
 from __future__ import annotations
@@ -112,19 +111,6 @@ class _Call(Event):
         self._value = None
 
 
-class _Settling(Event):
-    """The last event of an instant in which a link changed."""
-
-    __slots__ = ("_ok", "_value", "callbacks", "clock", "env")
-
-    def __init__(self, clock: SimpyClock) -> None:
-        self.env = clock.env
-        self.clock = clock
-        self.callbacks = _SETTLE
-        self._ok = True
-        self._value = None
-
-
 class SimpyClock:
     """Runs device processes, shared links and calls up to and including `horizon_ms`.
 
@@ -139,7 +125,7 @@ class SimpyClock:
         self._processes: dict[int, _DeviceProcess] = {}
         self._alarms = [_LinkAlarm(self, number, link) for number, link in enumerate(self.links)]
         self._touched: list[_LinkAlarm] = []
-        self._settling = _Settling(self)
+        self._settling = _Call(self, -1, self._settle)
         self._rank = -1  # of the call under way
         self._at_once = Event(self.env)  # already processed: whoever yields it goes on
         self._at_once._ok = True
@@ -284,6 +270,13 @@ class SimpyClock:
                 heappush(self._queue, (self.env._now, SETTLE, 0, self._settling))
             self._touched.append(alarm)
 
+    def _settle(self, now: int) -> None:
+        for alarm in self._touched:
+            alarm.touched = False
+            alarm.due_ms = alarm.link.next_finish()
+            self._arm(alarm)
+        self._touched.clear()
+
     def _arm(self, alarm: _LinkAlarm) -> None:
         due_ms, armed_ms = alarm.due_ms, alarm.armed_ms
         if due_ms <= self.horizon_ms and (not armed_ms or due_ms < armed_ms[-1]):
@@ -331,18 +324,8 @@ def _ring(alarm: _LinkAlarm) -> None:
     clock._touch(alarm)
 
 
-def _settle(settling: _Settling) -> None:
-    settling.callbacks = _SETTLE
-    clock = settling.clock
-    touched = clock._touched
-    for alarm in touched:
-        alarm.touched = False
-        alarm.due_ms = alarm.link.next_finish()
-        clock._arm(alarm)
-    touched.clear()
-
-
 def _call(call: _Call) -> None:
+    call.callbacks = _CALL
     clock = call.clock
     clock._rank = call.rank
     try:
@@ -355,5 +338,4 @@ def _call(call: _Call) -> None:
 # yields a device's event fails at once, as it cannot be added to them.
 _RESUME: Final = cast(Any, (_resume,))
 _RING: Final = cast(Any, (_ring,))
-_SETTLE: Final = cast(Any, (_settle,))
 _CALL: Final = cast(Any, (_call,))

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ class Population:
 def apportion(shares: Sequence[Fraction], devices: int) -> tuple[int, ...]:
     """Whole numbers of devices for `shares` that sum to 1: cut at the cumulative shares, rounded down."""
     cuts = [int(sum(shares[:k], Fraction(0)) * devices) for k in range(len(shares) + 1)]
-    return tuple(b - a for a, b in zip(cuts, cuts[1:], strict=False))
+    return tuple(b - a for a, b in pairwise(cuts))
 
 
 def _by_rank(draws: NDArray[np.uint64], shares: Sequence[Fraction]) -> Column:

@@ -12,6 +12,8 @@ import pandas as pd
 from simlib.outcomes import Outcome
 from simlib.results.digest import DIGEST_VERSION, digest_of
 
+TOTALS = ("bytes_down", "bytes_wasted", "energy_radio_uj", "energy_flash_uj", "energy_compute_uj")
+
 
 @dataclass(frozen=True, slots=True)
 class Timings:
@@ -62,8 +64,9 @@ def summarise(
         "write_s": 0.0,
         "total_s": round(sum(asdict(timings).values()), 3),
     }
-    for column in ("bytes_down", "bytes_wasted", "energy_radio_uj", "energy_flash_uj", "energy_compute_uj"):
-        summary[column] = int(devices[column].sum())
+    for column in (*TOTALS, "energy_idle_uj"):
+        if column in devices:
+            summary[column] = int(devices[column].sum())
     if interrupted_ms is not None:
         summary["interrupted_at_ms"] = interrupted_ms
     return summary

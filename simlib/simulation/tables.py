@@ -14,8 +14,10 @@ from simlib.lifecycle.phases import Phase
 from simlib.lifecycle.steps import OUTCOME_CODE, OUTCOMES, REASON_CODE, REASONS
 from simlib.outcomes import Outcome
 from simlib.release import Release
+from simlib.scenario.calibration import radio_profile
 from simlib.scenario.model import ScenarioSpec
 from simlib.simulation.cases import CaseTable
+from simlib.simulation.columns import NJ_PER_UJ
 from simlib.simulation.recorder import STATES, Recorder
 from simlib.simulation.simpy_run import RunLog
 
@@ -71,8 +73,24 @@ def device_table(
             "started_ms": np.array(fleet.started_ms, dtype=np.int64),
             "finished_ms": np.array(fleet.finished_ms, dtype=np.int64),
             "reported_ms": np.array(fleet.reported_ms, dtype=np.int64),
+            "energy_idle_uj": idle_energy_uj(spec, population, fleet),
         }
     )
+
+
+def idle_energy_uj(spec: ScenarioSpec, population: Population, fleet: Fleet) -> np.ndarray:
+    """Energy of the polls that found nothing to do [µJ]: the scheduled ones times the share that takes place.
+
+    No poll is an event of the run. A bricked or lost device stops polling.
+    """
+    ended = np.isin(fleet.outcome, [OUTCOME_CODE[Outcome.BRICKED], OUTCOME_CODE[Outcome.LOST]])
+    until_ms = np.where(ended, np.array(fleet.finished_ms, dtype=np.int64), spec.horizon_ms)
+    period_ms = np.array(fleet.wake_period_ms, dtype=np.int64)[population.cohort]
+    scheduled = np.maximum((until_ms - population.wake_phase_ms) // period_ms + 1, 0)
+    taken = scheduled * np.array(fleet.wake_below, dtype=np.int64)[population.cohort] >> 32
+    poll_nj = np.array([radio_profile(c.radio).checkin_nj for c in spec.cohorts], dtype=np.int64)
+    energy: np.ndarray = -(-taken * poll_nj[population.cohort] // NJ_PER_UJ)
+    return energy
 
 
 def group_table(devices: pd.DataFrame, log: RunLog, silent: Sequence[int]) -> pd.DataFrame:

@@ -72,6 +72,20 @@ def test_bytes_spoiled_anywhere_in_the_file_never_give_a_wrong_value(
     spoiled.close()
 
 
+def test_a_file_whose_schema_is_no_longer_text_is_begun_anew(path: Path) -> None:
+    """sqlite then quotes bytes in its message that Python cannot decode: no error of its own kind."""
+    store = Memo(path)
+    store.put(KEY, b"value")
+    store.close()
+    path.write_bytes(
+        path.read_bytes().replace(b"key BLOB", b"k\xff\xff BLOB").replace(b"TABLE memo", b"TABLE\xcememo")
+    )
+    spoiled = Memo(path)
+    assert spoiled.get(KEY) is None
+    spoiled.put(KEY, b"new")
+    assert Memo(path).get(KEY) == b"new"
+
+
 def test_a_value_moved_to_another_key_is_not_believed(path: Path) -> None:
     Memo(path).put(KEY, b"value")
     with sqlite3.connect(path) as raw:

@@ -1,5 +1,7 @@
 """One device's life, driven by hand: legal moves only, one outcome, every byte accounted for."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -229,7 +231,7 @@ def test_a_halted_rollout_offers_nothing():
 def test_drops_back_off_twice_as_long_up_to_the_cap():
     f = fleet(rules={rule.RULE_DROP_BELOW: CERTAIN, rule.RULE_RESUME: 1, rule.RULE_ATTEMPTS: 4})
     seen = live(f)
-    waits = [b - a for (p, a), (_, b) in zip(seen, seen[1:], strict=False) if p is Phase.BACKING_OFF]
+    waits = [b - a for (p, a), (_, b) in pairwise(seen) if p is Phase.BACKING_OFF]
     assert waits == [60_000, 90_000, 90_000]
     assert end(f) == ("failed", "download-failed")
 
@@ -300,7 +302,7 @@ def test_every_life_is_legal_and_every_byte_is_kept_or_wasted(
 def test_the_next_check_in_is_the_first_scheduled_one_that_takes_place(seed, earliest, presence):
     f = fleet(key=[device_key(seed, 0)], wake_below=[presence])
     when = next_checkin(f, 0, earliest)
-    assert when >= earliest and (when - HOUR) % DAY_MS == 0 or when == NEVER
+    assert when == NEVER or (when >= earliest and (when - HOUR) % DAY_MS == 0)
     if when < NEVER:
         # Asking again from just after any earlier moment in between gives the same answer.
         assert next_checkin(f, 0, (earliest + when) // 2) == when

@@ -126,6 +126,15 @@ def test_a_policy_asked_at_every_tick_decides_as_one_asked_when_it_wants(monkeyp
     assert dense.groups.equals(declared.groups)
 
 
+def test_idle_polls_cost_energy_in_proportion_to_how_often_a_device_wakes(smoke, smoke_run):
+    devices = smoke_run.devices
+    mean = devices[devices["outcome"] == "updated"].groupby("cohort")["energy_idle_uj"].mean()
+    often = mean["street"]  # every 6 h, 80 % of them: 22 polls in a week
+    assert 21 * 1032 <= often <= 23 * 1032
+    assert devices.loc[devices["cohort"] == "in-a-drawer", "energy_idle_uj"].max() <= 1032
+    assert smoke_run.summary["energy_idle_uj"] == devices["energy_idle_uj"].sum()
+
+
 @pytest.fixture(scope="module")
 def story() -> Scenario:
     """The storage story on a fleet and a firmware of a size that runs in seconds."""
