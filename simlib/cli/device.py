@@ -5,28 +5,27 @@ from __future__ import annotations
 import json as json_text
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from simlib.cli.files import Force, Json, size, whole_number, write
+from simlib.cli.files import Force, Json, check_file, if_given, refuse_existing, size, whole_number, write
+from simlib.cli.keyfiles import verify_key
 from simlib.cli.output import say, say_json, say_table
+from simlib.errors import InputError
+
+if TYPE_CHECKING:
+    from simlib.device.single import UpdateResult
+
+app = typer.Typer(help="Take one device through an update.", no_args_is_help=True, rich_markup_mode=None)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the program."""
-    group = typer.Typer(
-        help="Take one device through an update.", no_args_is_help=True, rich_markup_mode=None
-    )
-    group.callback()(device)
-    group.command("update")(update)
-    app.add_typer(group, name="device")
-
-
+@app.callback()
 def device() -> None:
     """Take one device through an update."""
 
 
+@app.command("update")
 def update(
     old: Annotated[Path, typer.Option("--from", help="Raw binary, or signed image with --key.")],
     new: Annotated[Path, typer.Option("--to", help="Raw binary, or signed image with --key.")],
@@ -49,33 +48,26 @@ def update(
     json: Json = False,
 ) -> int:
     """Take one device through an update on a fresh flash and print its journal."""
-    from simlib.device.single import UpdateOptions, partition_table, update_once
-    from simlib.errors import InputError
-    from simlib.security.keyfiles import load_public
-    from simlib.security.keys import VerifyKey
+    from simlib.device.single import UpdateOptions, update_once
 
     options = UpdateOptions(
         layout=layout,
         payload=payload,
         encrypted=encrypted,
-        sector_size_bytes=size(sector_size, "--sector-size") or 0,
-        slot_size_bytes=size(slot_size, "--slot-size"),
-        write_size_bytes=size(write_size, "--write-size") or 0,
-        erased_value=whole_number(erased_value, "--erased-value") or 0,
-        cut_at=whole_number(cut_at, "--cut-at"),
+        sector_size_bytes=size(sector_size, "--sector-size"),
+        slot_size_bytes=if_given(size, slot_size, "--slot-size"),
+        write_size_bytes=size(write_size, "--write-size"),
+        erased_value=whole_number(erased_value, "--erased-value"),
+        cut_at=if_given(whole_number, cut_at, "--cut-at"),
         tear=tear,
     )
-    table = None if dump is None else dump.with_suffix(".json")
-    if dump is not None and dump == table:
-        raise InputError(f"--dump {dump}: found the name of the partition table, expected another ending")
-    result = update_once(old, new, options, None if key is None else VerifyKey.of(load_public(key)))
-    if dump is not None and table is not None:
-        write(
-            table,
-            (json_text.dumps(partition_table(result.partitions), indent=2) + "\n").encode(),
-            force=force,
-        )
-        write(dump, result.flash, force=force)
+    if dump is not None:
+        refuse_existing(dump, _table_path(dump), force=force)
+    for path in (old, new):
+        check_file(path, "firmware")
+    result = update_once(old, new, options, None if key is None else verify_key(key))
+    if dump is not None:
+        write({dump: result.flash, _table_path(dump): _table(result)}, force=force)
     facts = {
         "booted_version": result.booted_version,
         "outcome": result.outcome.value,
@@ -94,5 +86,18 @@ def update(
             f"{step.phase:<12} {step.time_ns / 1e6:>10.3f} ms {step.ops:>6} ops {step.bytes:>9} bytes "
             f"{step.energy_nj / 1e3:>10.1f} uJ  {step.detail}"
         )
-    say_table([(name, value) for name, value in facts.items()], indent="")
+    say_table([(name, "none" if value is None else value) for name, value in facts.items()], indent="")
     return 0
+
+
+def _table_path(dump: Path) -> Path:
+    table = dump.with_suffix(".json")
+    if table == dump:
+        raise InputError(f"--dump {dump}: found the partition table's name, expected another ending")
+    return table
+
+
+def _table(result: UpdateResult) -> bytes:
+    from simlib.device.single import partition_table
+
+    return (json_text.dumps(partition_table(result.partitions), indent=2) + "\n").encode()

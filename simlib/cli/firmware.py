@@ -32,19 +32,18 @@ def list_(json: Json = False) -> int:
 
     chains = corpora()
     if json:
-        say_json(
-            [
-                {
-                    "name": c.name,
-                    "title": c.title,
-                    "cached": c.is_cached(),
-                    "licence": c.licence,
-                    "licence_note": c.licence_note,
-                    "firmwares": [{"version": p.version, "size_bytes": p.size_bytes} for p in c.pins],
-                }
-                for c in chains
-            ]
-        )
+        rows = [
+            {
+                "name": chain.name,
+                "title": chain.title,
+                "cached": chain.is_cached(),
+                "licence": chain.licence,
+                "licence_note": chain.licence_note,
+                "firmwares": [{"version": pin.version, "size_bytes": pin.size_bytes} for pin in chain.pins],
+            }
+            for chain in chains
+        ]
+        say_json({"chains": rows})
         return 0
     for chain in chains:
         state = "in the cache" if chain.is_cached() else f"not fetched: simlib firmware fetch {chain.name}"

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simlib.cli.output import counting, say, say_json, say_table
-from simlib.errors import InputError
+from simlib.cli.files import Json, check_place, whole_number
+from simlib.cli.output import counting, following, say, say_json
+from simlib.cli.summary import print_summary
+from simlib.errors import InputError, MissingPartError, Reason, Refused
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+if TYPE_CHECKING:
+    from simlib.results import Run
+    from simlib.scenario import Scenario
+
+INTERRUPTED = 130
 
 
 def register(app: typer.Typer) -> None:
@@ -19,16 +25,19 @@ def register(app: typer.Typer) -> None:
     app.command("run")(run)
     app.command("explain")(explain)
     app.command("presets")(presets)
-    app.command("lab")(lab)
+    app.command("lab", context_settings={"ignore_unknown_options": True})(lab)
 
 
 def run(
-    scenario: Annotated[str, typer.Argument(help="A TOML file, or the name of a preset.")],
+    scenario: Annotated[
+        str, typer.Argument(metavar="SCENARIO", help="A TOML file, or the name of a preset.")
+    ],
     engine: Annotated[str, typer.Option(help="The clock: auto or simpy.")] = "auto",
     devices: Annotated[str | None, typer.Option(help="Number of devices.")] = None,
     seed: Annotated[str | None, typer.Option(help="Seed of the scenario.")] = None,
     assign: Annotated[
-        list[str] | None, typer.Option("--set", help="A key of the scenario and its value, KEY=VALUE.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the scenario; may be repeated."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run; default runs/NAME-SEED-DIGEST.")
@@ -37,46 +46,56 @@ def run(
 ) -> int:
     """Simulate a rollout over a fleet and write its tables."""
     from simlib.results.store import refuse_other_run
-    from simlib.scenario import Scenario
-    from simlib.scenario.overrides import parse_assignment
     from simlib.simulation.run import engine_for
     from simlib.study import run as simulate
 
-    engine_for(engine)
-    loaded = Scenario.load(scenario)
-    flags = {"devices": devices, "seed": seed}
-    for flag, value in flags.items():
-        if value is not None:
-            loaded = loaded.with_(
-                dict([parse_assignment(f"{flag}={value}", f"--{flag}")]), source=f"--{flag}"
-            )
-    if assign:
-        loaded = loaded.with_(dict(parse_assignment(text) for text in assign), source="--set")
+    clock_name = engine_for(engine)
+    changed = _changed(scenario, {"devices": devices, "seed": seed}, assign or [])
+    check_place(out or Path("runs"), "folder" if out is None else "--out")
     if out is not None:
-        refuse_other_run(out, loaded.to_toml())
-    with counting("bench") as on_case:
-        result = simulate(loaded, engine=engine, on_case=on_case)
+        refuse_other_run(out, changed.to_toml())
+    with counting("bench") as on_case, following("clock", changed.spec.horizon_ms) as watch:
+
+        def look_at(clock: Any, _fleet: Any) -> None:
+            watch(lambda: int(clock.now))
+
+        result = simulate(
+            changed, engine=engine, on_case=on_case, extra=look_at if clock_name == "simpy" else None
+        )
     folder = result.save(out)
     if json:
         say_json(result.summary)
     else:
-        _print_summary(loaded.spec.title, result.summary, result.groups, folder)
-    return 130 if "interrupted_at_ms" in result.summary else 0
+        print_summary(changed.spec.title, result.summary, result.groups, folder)
+    return INTERRUPTED if "interrupted_at_ms" in result.summary else 0
 
 
 def explain(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.")],
-    device: Annotated[int, typer.Option(help="Number of the device.")],
+    device: Annotated[str, typer.Option(help="Number of the device.")],
     json: Json = False,
 ) -> int:
-    """Replay one device of a run on the bench, byte for byte."""
+    """Replay one device of a run on the bench, byte for byte.
+
+    Exit status 1 if the run's tables are not what its summary or the replay says.
+    """
     from simlib.results import Run
 
-    explanation = Run.load(folder).explain(device)
+    number = whole_number(device, "--device")
+    saved = Run.load(folder)
+    _check_digest(saved, folder)
+    explanation = saved.explain(number)
     if json:
         say_json(explanation.to_json())
     else:
         say(str(explanation))
+    if not explanation.agrees:
+        row = saved.devices.iloc[number]
+        raise Refused(
+            Reason.RESULT_MISMATCH,
+            f"{folder}: device {number}: found {row['outcome']} {row['reason']}, "
+            f"expected {explanation.outcome} {explanation.reason} by the replay",
+        )
     return 0
 
 
@@ -99,83 +118,54 @@ def lab(
     arguments: Annotated[list[str] | None, typer.Argument(help="Passed on to JupyterLab.")] = None,
 ) -> int:
     """Open JupyterLab on the notebooks."""
+    import signal
     import subprocess
+    from importlib.util import find_spec
 
+    if find_spec("jupyterlab") is None:
+        raise MissingPartError("jupyterlab: found none, expected it installed: pip install jupyterlab")
     notebooks = Path("notebooks")
     if not notebooks.is_dir():
         raise InputError("notebooks: found no such folder here, expected to be started in the checkout")
     command = [sys.executable, "-m", "jupyter", "lab", f"--ServerApp.root_dir={notebooks.resolve()}"]
-    return subprocess.call([*command, *(arguments or [])])
+    # Ctrl-C reaches JupyterLab too, which asks before it stops: wait for its answer.
+    before = signal.signal(signal.SIGINT, lambda _number, _frame: None)
+    try:
+        return subprocess.call([*command, *(arguments or [])])
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
-def _print_summary(title: str, summary: dict[str, Any], groups: Any, folder: Path) -> None:
-    devices = summary["devices"]
-    say(f"{summary['scenario']}: {title}")
-    say(
-        f"{devices:,} devices, seed {summary['seed']}, {summary['engine']} clock, {summary['events']:,} events"
-    )
-    say()
-    say("outcomes")
-    say_table(
-        [
-            (outcome, f"{count:,}", f"{count / devices:.3%}")
-            for outcome, count in summary["outcomes"].items()
-            if count
-        ]
-    )
-    say()
-    say("groups")
-    header = (
-        "group",
-        "offered",
-        "updated",
-        "reverted",
-        "bricked",
-        "lost",
-        "failed",
-        "silent",
-        "opened",
-        "gate",
-    )
-    say_table(
-        [
-            header,
-            *(
-                (
-                    g.group,
-                    *(f"{getattr(g, column):,}" for column in header[1:8]),
-                    span(g.opened_ms if g.opened_ms >= 0 else None),
-                    g.decision,
-                )
-                for g in groups.itertuples()
-            ),
-        ]
-    )
-    say()
-    rows = [
-        ("half the fleet updated after", span(summary["time_to_50_ms"])),
-        ("90 % after", span(summary["time_to_90_ms"])),
-        ("95 % after", span(summary["time_to_95_ms"])),
-        ("downloaded", f"{summary['bytes_down'] / 1e9:.3f} GB"),
-        ("of it wasted", f"{summary['bytes_wasted'] / 1e9:.3f} GB"),
-        ("radio energy", f"{summary['energy_radio_uj'] / 1e6:,.0f} J"),
-        ("flash energy", f"{summary['energy_flash_uj'] / 1e6:,.0f} J"),
-        ("compute energy", f"{summary['energy_compute_uj'] / 1e6:,.0f} J"),
-    ]
-    if summary["halted"]:
-        exposure = summary["exposure_at_halt"]
-        rows.append(("HALTED after", span(summary["halted_at_ms"])))
-        rows.append(("exposed at the halt", ", ".join(f"{n:,} {what}" for what, n in exposure.items())))
-    say_table(rows)
-    say()
-    seconds = f"{summary['total_s']:.1f} s (bench {summary['bench_s']:.1f}, clock {summary['wall_s']:.1f})"
-    say(f"digest {summary['digest'][:16]}…  {seconds}  {folder}")
+def _changed(named: str, flags: dict[str, str | None], assignments: list[str]) -> Scenario:
+    """The scenario with all changes made before it is checked again."""
+    from simlib.scenario import Scenario
+    from simlib.scenario.overrides import parse_assignment
+
+    changes: dict[str, object] = {}
+    for flag, value in flags.items():
+        if value is not None:
+            changes.update([parse_assignment(f"{flag}={value}", f"--{flag}")])
+    sources = [f"--{flag}" for flag in changes]
+    for text in assignments:
+        key, assigned = parse_assignment(text)
+        if flags.get(key) is not None:
+            raise InputError(f"--set {key}: found --{key} as well, expected one of them")
+        changes[key] = assigned
+    if assignments:
+        sources.append("--set")
+    loaded = Scenario.load(named)
+    return loaded.with_(changes, source=", ".join(sources)) if changes else loaded
 
 
-def span(time_ms: int | None) -> str:
-    """A time since the start for a person: days and hours."""
-    if time_ms is None:
-        return "never"
-    minutes = time_ms // 60_000
-    days, rest = divmod(minutes, 1440)
-    return f"{days} d {rest // 60:02d} h {rest % 60:02d} min"
+def _check_digest(saved: Run, folder: Path) -> None:
+    from simlib.results.digest import DEVICE_COLUMNS, digest_of
+
+    devices, summary = folder / "devices.parquet", folder / "summary.json"
+    if lacking := [name for name in DEVICE_COLUMNS if name not in saved.devices.columns]:
+        raise InputError(f"{devices}: found no column {lacking[0]}, expected the table of a run")
+    if "digest" not in saved.summary:
+        raise InputError(f"{summary}: found no digest, expected the summary of a run")
+    if (found := digest_of(saved.devices)) != saved.digest:
+        raise Refused(
+            Reason.HASH_MISMATCH, f"{devices}: found digest {found}, expected {saved.digest} as in {summary}"
+        )

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from simlib.cli.files import Force, read
+from simlib.cli.files import Force, refuse_existing
+from simlib.cli.keyfiles import PassphraseFile, passphrase
 from simlib.cli.output import say
 
 app = typer.Typer(help="Make keys.", no_args_is_help=True, rich_markup_mode=None)
@@ -22,18 +23,14 @@ def keys() -> None:
 def new(
     algorithm: Annotated[str, typer.Option(help="ecdsa-p256, ed25519, rsa-3072, ecies-p256 or others.")],
     out: Annotated[Path, typer.Option(help="Private key file; its public half goes to NAME.pub.pem.")],
-    passphrase_file: Annotated[
-        Path | None, typer.Option(help="File whose first line protects the private key.")
-    ] = None,
+    passphrase_file: PassphraseFile = None,
     force: Force = False,
 ) -> int:
     """Make a key pair with the operating system's generator."""
-    from simlib.security.algorithms import generate_private
-    from simlib.security.keyfiles import save_private
+    from simlib.security.keys import generate_private, public_path, save_private
 
-    passphrase = None
-    if passphrase_file is not None:
-        passphrase = (read(passphrase_file, "a passphrase").splitlines() or [b""])[0]
-    public = save_private(out, generate_private(algorithm), passphrase, force=force)
+    secret = passphrase(passphrase_file)
+    refuse_existing(out, public_path(out), force=force)
+    public = save_private(out, generate_private(algorithm), secret, force=force)
     say(f"{out}  {public}")
     return 0

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import typer
 
 from simlib.cli import delta, device, firmware, fleet, image, keys
-from simlib.cli.output import say
+from simlib.cli.output import complain, finish, say
 from simlib.errors import SimlibError
+from simlib.scenario.toml_text import one_line
 
-BAD_INPUT = 2
-INTERRUPTED = 130
+BAD_INPUT: Final = 2
 
 app = typer.Typer(
     name="simlib",
@@ -28,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 fleet.register(app)
-device.register(app)
+app.add_typer(device.app, name="device")
 app.add_typer(firmware.app, name="firmware")
 app.add_typer(keys.app, name="keys")
 app.add_typer(image.app, name="image")
@@ -38,32 +38,44 @@ app.add_typer(delta.app, name="delta")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status; the console script passes it to the shell."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    status = _run(given or ["--help"])
     try:
-        status = app(args=given or ["--help"], prog_name="simlib", standalone_mode=False)
+        finish()
+    except OSError as error:
+        return _refuse(f"standard output: found {error.strerror}, expected room for the answer", BAD_INPUT)
+    return status
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        status = app(args=arguments, prog_name="simlib", standalone_mode=False)
     except SimlibError as error:
-        return _complain(str(error), error.exit_status)
+        return _refuse(str(error), error.exit_status)
     except (KeyboardInterrupt, typer.Abort):
-        return _complain("interrupted", INTERRUPTED)
+        status = fleet.INTERRUPTED
+    except SystemExit:  # Typer's answer to a reader of its help that went away
+        status = 0
     except OSError as error:
         where = error.filename if error.filename is not None else "file system"
-        return _complain(f"{where}: {error.strerror or error}", BAD_INPUT)
+        return _refuse(f"{where}: found {error.strerror or error}, expected it to work", BAD_INPUT)
     except Exception as error:
         # Typer's own usage errors have no public base class; they know how to put themselves in words.
         if not hasattr(error, "format_message"):
             raise
         return _usage(error)
+    if status == fleet.INTERRUPTED:
+        return _refuse("interrupted", fleet.INTERRUPTED)
     return status if isinstance(status, int) else 0
 
 
 def _usage(error: Any) -> int:
-    context = getattr(error, "ctx", None)
+    context: Any = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":
         say(context.get_help())
         return 0
-    return _complain(f"{context.command_path if context else 'simlib'}: {error.format_message()}", BAD_INPUT)
+    return _refuse(f"{context.command_path if context else 'simlib'}: {error.format_message()}", BAD_INPUT)
 
 
-def _complain(message: str, status: int) -> int:
-    """One line, whatever the message holds."""
-    sys.stderr.write(" ".join(message.split()) + "\n")
+def _refuse(message: str, status: int) -> int:
+    complain(one_line(" ".join(message.split())))
     return status

@@ -109,7 +109,7 @@ class Bench:
             return known
         origin = self._origin(state)
         _expect_possible(origin, event)
-        key = memo_key("run", state, _facts(origin.config), self._keys, self._event_name(event))
+        key = memo_key("run", state, self._keys, self._event_name(event))
         transition, image = self._recall(key) or (None, None)
         if transition is None:
             device = self._materialise(state)

@@ -100,7 +100,9 @@ class Plots:
         timeline = self._run.timeline
         days = _days(timeline)
         counts = {end: timeline[end].to_numpy() for end in ENDS if timeline[end].any()}
-        counts["under way"] = timeline[list(UNDER_WAY)].sum(axis=1).to_numpy()
+        under_way = timeline[list(UNDER_WAY)].sum(axis=1).to_numpy()
+        if under_way.any():
+            counts["under way"] = under_way
         counts["waiting"] = (timeline["waiting"] + timeline["pending"]).to_numpy()
         fleet = self._run.summary["devices"]
         bottom = np.zeros(len(days))
@@ -166,14 +168,15 @@ class Plots:
                 labels, width, left=left, color=colour, hatch=hatch, edgecolor="white", height=0.7, label=name
             )
             left = left + width
-        _rows(ax, len(labels))
-        if not labels:
-            ax.text(0.5, 0.5, "no device was updated", transform=ax.transAxes, ha="center")
-            ax.set_xlim(0, 1)
         ax.set(xlabel="energy of an update, mean of the updated [mJ]")
-        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        if labels:
+            _rows(ax, len(labels))
+            ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+            _legend(ax)
+        else:
+            ax.text(0.5, 0.5, "no device was updated", transform=ax.transAxes, ha="center")
+            ax.set(xticks=[], yticks=[])
         self._title(ax, "energy of an update")
-        _legend(ax)
         return ax
 
     def _mark_openings(self, ax: Axes, end: float) -> None:

@@ -15,13 +15,14 @@ from simlib.release import open_manifest
 
 @pytest.mark.parametrize("encrypted", [False, True])
 @pytest.mark.parametrize("layout", ["swap-move", "single-slot"])
-@pytest.mark.parametrize("slot", range(10_240, 16_384, 512))
-@pytest.mark.parametrize("download", [0, 512, 4_096])
+@pytest.mark.parametrize("sectors", range(20, 32))
+@pytest.mark.parametrize("sector", [512, 528])  # with 528 the content keys alone take the trailer one more
+@pytest.mark.parametrize("download", [0, 1, 8])
 def test_what_has_room_installs_and_what_has_none_does_not(
-    make_release, layout, slot, download, encrypted
+    make_release, layout, sector, sectors, download, encrypted
 ) -> None:
     release = make_release((9_000, 10_900), encrypted=encrypted)
-    config = DeviceConfig(layout, slot, download, sector_size_bytes=512)
+    config = DeviceConfig(layout, sectors * sector, download * sector, sector_size_bytes=sector)
     for artefact in release.artefacts:
         manifest = open_manifest(artefact.manifest, (release.verify_key,))
         device = new_device(config, (release.verify_key,), release.decryption_key, release.images[0], 1)

@@ -26,7 +26,7 @@ from simlib.security.verification import VerifiedImage, verify_image
 if TYPE_CHECKING:
     from simlib.device.device import Device
 
-UNSUPPORTED: Final = Flag.NON_BOOTABLE | Flag.RAM_LOAD
+UNSUPPORTED: Final = Flag.NON_BOOTABLE | Flag.RAM_LOAD | Flag.ROM_FIXED
 """Flags that ask for what this boot loader does not do, besides those `verify_image` refuses."""
 AFTER_THE_SIGNATURE: Final = frozenset(
     {Reason.SIGNATURE_INVALID, Reason.SECURITY_COUNTER_MISSING, Reason.SECURITY_COUNTER_LOW}

@@ -1,0 +1,184 @@
+"""The notebooks run from start to end, what they show is so, and what is stored is only their source."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from jupyter_client import KernelManager
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NAMES = [path.name for path in NOTEBOOKS]
+
+
+class ThisPython(KernelManager):
+    """A kernel of the Python that runs the tests, whatever kernels are installed around it."""
+
+    def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
+        command = super().format_kernel_cmd(extra_arguments)
+        return [sys.executable, *command[1:]]
+
+
+def read(name: str) -> Any:
+    return nbformat.read(ROOT / "notebooks" / name, as_version=4)
+
+
+def code_cells(name: str) -> list[Any]:
+    return [cell for cell in read(name).cells if cell.cell_type == "code"]
+
+
+def execute(
+    name: str, devices: int, facts: dict[str, str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run a notebook on `devices` devices; `facts` are expressions evaluated in its kernel at the end.
+
+    Returns the facts' values and the cells by id, with their outputs.
+    """
+    monkeypatch.setenv("SIMLIB_NOTEBOOK_DEVICES", str(devices))
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+    notebook = read(name)
+    assert notebook.metadata.kernelspec.name == "python3"
+    pairs = ", ".join(f"{key!r}: {expression}" for key, expression in facts.items())
+    notebook.cells.append(
+        nbformat.v4.new_code_cell(f"import json; print(json.dumps({{{pairs}}}, default=int))")
+    )
+    client = NotebookClient(
+        notebook,
+        timeout=300,
+        kernel_name="python3",
+        kernel_manager_class=ThisPython,
+        resources={"metadata": {"path": str(folder)}},
+    )
+    client.execute()
+    *cells, last = notebook.cells
+    return json.loads(last.outputs[0].text), {cell.id: cell for cell in cells}
+
+
+def printed(cell: Any) -> str:
+    """The text a cell shows, whether printed or as the value of its last line."""
+    return "".join(
+        output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs
+    )
+
+
+def pictures(cells: dict[str, Any]) -> list[str]:
+    """The ids of the cells that show a picture."""
+    return [
+        name
+        for name, cell in cells.items()
+        if any("image/png" in output.get("data", {}) for output in cell.get("outputs", []))
+    ]
+
+
+@pytest.mark.slow
+def test_01_answers_its_questions(tmp_path, monkeypatch):
+    facts = {
+        "devices": "DEVICES",
+        "outcomes": "run.summary['outcomes']",
+        "bytes_delta": "run.summary['bytes_down']",
+        "bytes_full": "full.summary['bytes_down']",
+        "radio": "run.summary['energy_radio_uj']",
+        "flash": "run.summary['energy_flash_uj']",
+        "compute_delta": "run.summary['energy_compute_uj']",
+        "compute_full": "full.summary['energy_compute_uj']",
+        "reverted_worse": "worse.summary['outcomes']['reverted']",
+        "reverted": "run.summary['outcomes']['reverted']",
+        "agrees": "run.explain(int(busiest)).agrees",
+    }
+    got, cells = execute("01_first_rollout.ipynb", 300, facts, tmp_path, monkeypatch)
+    assert got["devices"] == sum(got["outcomes"].values()) == 300
+    # What the notebook's sentences say of this scenario.
+    assert got["outcomes"]["updated"] > 290 and got["outcomes"]["bricked"] == 0
+    assert got["bytes_delta"] < got["bytes_full"] / 3
+    assert got["flash"] > 10 * got["radio"]
+    assert got["compute_delta"] > got["compute_full"]
+    assert got["reverted_worse"] > got["reverted"]
+    assert got["agrees"] is True
+    assert printed(cells["one-device"]).rstrip().endswith("updated none")
+    assert pictures(cells) == ["progress", "energy", "defect"]
+
+
+@pytest.mark.slow
+def test_02_tells_the_story_of_the_bricks(tmp_path, monkeypatch):
+    # The smallest fleet of which 1 % is the 50 devices that the canary's gate wants to see.
+    facts = {
+        "bricked": "{name: run.summary['outcomes']['bricked'] for name, run in runs.items()}",
+        "deferred": "on.summary['outcomes']['deferred']",
+        "cohorts": "sorted(off.devices.query(\"outcome == 'bricked'\")['cohort'].unique())",
+        "reasons": "sorted(off.devices.query(\"outcome == 'bricked'\")['reason'].unique())",
+        "halted": "canary.summary['halted']",
+        "offered": "int(canary.groups['offered'].sum())",
+        "smaller": "smaller.summary['outcomes']['updated']",
+        "ops": "[step.ops for line in explanation.lines for step in line.bench if step.phase == 'write']",
+        "agrees": "explanation.agrees",
+    }
+    got, cells = execute("02_the_3600_bricks.ipynb", 5000, facts, tmp_path, monkeypatch)
+    off, on, canary, smaller = got["bricked"].values()
+    assert off == got["deferred"] == 150 and on == smaller == 0 and 0 < canary < 15
+    assert got["cohorts"] == ["small-flash"] and got["reasons"] == ["no-valid-image"]
+    assert got["halted"] is True and got["offered"] <= 50 and got["smaller"] == 5000
+    assert got["agrees"] is True
+    # The arithmetic of the notebook's explanation, and the boot loader's own words.
+    assert got["ops"] == [112 + 448] == [560]
+    brick = printed(cells["one-brick"])
+    assert "erase of 4096 bytes at 458752 of primary" in brick
+    assert "nothing to boot: truncated" in brick and brick.rstrip().endswith("bricked no-valid-image")
+    assert printed(cells["on"]).rstrip().endswith("deferred storage-short")
+    assert printed(cells["smaller"]).rstrip().endswith("updated none")
+    assert pictures(cells) == ["off", "canary-groups", "outcomes", "bricked-over-time"]
+
+
+def test_there_are_the_two_notebooks():
+    assert {"01_first_rollout.ipynb", "02_the_3600_bricks.ipynb"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_only_the_source_is_stored(name):
+    notebook = read(name)
+    nbformat.validate(notebook)
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in code_cells(name))
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert notebook.metadata.language_info == {"name": "python"}  # no version: it would change by machine
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert all(not cell.metadata for cell in notebook.cells)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cells_have_names_that_stay(name):
+    ids = [cell.id for cell in read(name).cells]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"[a-z][a-z-]+", cell_id) for cell_id in ids), ids
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_there_is_no_model_code_in_a_cell(name):
+    made = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.While, ast.For, ast.If)
+    for cell in code_cells(name):
+        nodes = list(ast.walk(ast.parse(cell.source)))
+        assert not [node for node in nodes if isinstance(node, made)], cell.id
+        assert len(cell.source.splitlines()) <= 10, cell.id
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_cell_shows_its_figure_and_not_the_name_of_its_axes(name):
+    for cell in code_cells(name):
+        last = cell.source.splitlines()[-1]
+        if ".plot." in last or last.startswith("compare_"):
+            assert last.endswith(";"), cell.id
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_size_of_the_fleet_stands_in_one_cell(name):
+    named = [cell.id for cell in code_cells(name) if "SIMLIB_NOTEBOOK_DEVICES" in cell.source]
+    assert named == ["parameters"]
+    assert not [cell.id for cell in code_cells(name) if re.search(r'"devices": (?!DEVICES)', cell.source)]
