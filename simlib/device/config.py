@@ -30,6 +30,7 @@ class DeviceConfig:
     erased_value: int = 0xFF
     flash: str = "nrf52840"
     core: str = "cortex-m4-64mhz"
+    hardware: str = ""  # what a manifest may ask for by name; "": not known, and so not checked
 
     def __post_init__(self) -> None:
         sector = self.sector_size_bytes
@@ -66,4 +67,5 @@ class DeviceConfig:
             erased_value=cohort.erased_value,
             flash=cohort.flash,
             core=cohort.core,
+            hardware=cohort.hardware,
         )

@@ -52,14 +52,11 @@ if TYPE_CHECKING:
     from simlib.security.verification import VerifiedImage
 
 
-def install(
-    device: Device, release_keys: Sequence[VerifyKey], manifest: bytes, blob: bytes, *, hardware: str = ""
-) -> Reason:
+def install(device: Device, release_keys: Sequence[VerifyKey], manifest: bytes, blob: bytes) -> Reason:
     """Take an artefact as it arrived; NONE when the next boot will run or try the new image.
 
-    `release_keys` sign manifests; `hardware` names this device's hardware, "" where that is not known and so
-    not compared. What was done and refused stands in the device's journal. Any other reason is why nothing
-    was requested.
+    `release_keys` sign manifests. What was done and refused stands in the device's journal. Any other reason
+    is why nothing was requested.
 
     Raises:
         PowerCut: power failed on the way.
@@ -68,7 +65,7 @@ def install(
         facts = _opened(device, release_keys, manifest)
         with device.step("check", "the manifest against the device") as note:
             try:
-                _check_facts(device, facts, blob, hardware)
+                _check_facts(device, facts, blob)
             except Refused as refusal:
                 note.detail = f"the manifest against the device: refused, {refusal}"
                 raise
@@ -117,8 +114,9 @@ def _opened(device: Device, keys: Sequence[VerifyKey], manifest: bytes) -> Manif
         return facts
 
 
-def _check_facts(device: Device, facts: Manifest, blob: bytes, hardware: str) -> None:
+def _check_facts(device: Device, facts: Manifest, blob: bytes) -> None:
     """What can be told from the manifest alone, before a byte is written."""
+    hardware = device.config.hardware
     if hardware and facts.hardware and hardware not in facts.hardware:
         raise Refused(
             Reason.HARDWARE_MISMATCH, f"hardware: found {', '.join(facts.hardware)}, expected {hardware}"

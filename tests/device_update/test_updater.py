@@ -251,8 +251,8 @@ def test_other_hardware_is_refused_before_a_byte_is_written(make_release, two_sl
         ("rev-c", Reason.NONE),
         ("", Reason.NONE),
     ):
-        device = device_of(release, two_slots)
-        found = install(device, (release.verify_key,), art.manifest, art.blob, hardware=hardware)
+        device = device_of(release, replace(two_slots, hardware=hardware))
+        found = install(device, (release.verify_key,), art.manifest, art.blob)
         assert found is expected
         assert (device.flash.ops == 0) == (expected is not Reason.NONE)
 
