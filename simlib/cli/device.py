@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_text
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -16,6 +16,9 @@ from simlib.errors import InputError
 
 if TYPE_CHECKING:
     from simlib.device.single import UpdateResult
+
+LARGEST_SLOT_BYTES: Final = 64 << 20
+"""The whole flash is held in memory; the slots of connected devices are a fraction of this."""
 
 app = typer.Typer(help="Take one device through an update.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -54,8 +57,8 @@ def update(
         layout=layout,
         payload=payload,
         encrypted=encrypted,
-        sector_size_bytes=size(sector_size, "--sector-size"),
-        slot_size_bytes=if_given(size, slot_size, "--slot-size"),
+        sector_size_bytes=_flash_size(sector_size, "--sector-size"),
+        slot_size_bytes=if_given(_flash_size, slot_size, "--slot-size"),
         write_size_bytes=size(write_size, "--write-size"),
         erased_value=whole_number(erased_value, "--erased-value"),
         cut_at=if_given(whole_number, cut_at, "--cut-at"),
@@ -88,6 +91,13 @@ def update(
         )
     say_table([(name, "none" if value is None else value) for name, value in facts.items()], indent="")
     return 0
+
+
+def _flash_size(text: str, flag: str) -> int:
+    size_bytes = size(text, flag)
+    if size_bytes > LARGEST_SLOT_BYTES:
+        raise InputError(f"{flag}: found {text}, expected at most {LARGEST_SLOT_BYTES} bytes")
+    return size_bytes
 
 
 def _table_path(dump: Path) -> Path:

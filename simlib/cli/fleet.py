@@ -10,11 +10,11 @@ import typer
 
 from simlib.cli.files import Json, check_place, whole_number
 from simlib.cli.output import counting, following, say, say_json
+from simlib.cli.saved import load_run
 from simlib.cli.summary import print_summary
 from simlib.errors import InputError, MissingPartError, Reason, Refused
 
 if TYPE_CHECKING:
-    from simlib.results import Run
     from simlib.scenario import Scenario
 
 INTERRUPTED = 130
@@ -79,11 +79,8 @@ def explain(
 
     Exit status 1 if the run's tables are not what its summary or the replay says.
     """
-    from simlib.results import Run
-
     number = whole_number(device, "--device")
-    saved = Run.load(folder)
-    _check_digest(saved, folder)
+    saved = load_run(folder)
     explanation = saved.explain(number)
     if json:
         say_json(explanation.to_json())
@@ -155,17 +152,3 @@ def _changed(named: str, flags: dict[str, str | None], assignments: list[str]) -
         sources.append("--set")
     loaded = Scenario.load(named)
     return loaded.with_(changes, source=", ".join(sources)) if changes else loaded
-
-
-def _check_digest(saved: Run, folder: Path) -> None:
-    from simlib.results.digest import DEVICE_COLUMNS, digest_of
-
-    devices, summary = folder / "devices.parquet", folder / "summary.json"
-    if lacking := [name for name in DEVICE_COLUMNS if name not in saved.devices.columns]:
-        raise InputError(f"{devices}: found no column {lacking[0]}, expected the table of a run")
-    if "digest" not in saved.summary:
-        raise InputError(f"{summary}: found no digest, expected the summary of a run")
-    if (found := digest_of(saved.devices)) != saved.digest:
-        raise Refused(
-            Reason.HASH_MISMATCH, f"{devices}: found digest {found}, expected {saved.digest} as in {summary}"
-        )

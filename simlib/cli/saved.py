@@ -1,0 +1,65 @@
+"""A saved run, checked before a device of it is replayed: whole, of one piece, as its summary says.
+
+The device table must have the summary's digest; the other files must fit it and the scenario. Whether the
+recorded transfers are the right ones shows when the replay ends as the table says, or does not.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from simlib.errors import InputError, Reason, Refused
+
+if TYPE_CHECKING:
+    from simlib.results import Run
+
+_REPLAYED_WITH: Final = {"groups": ("opened_ms",), "grants": ("device", "ended_ms", "missing_bytes")}
+"""The integer columns a replay reads beside the device table."""
+
+
+def load_run(folder: Path) -> Run:
+    """The run in `folder`.
+
+    Raises `InputError` if it is not one, or its files do not belong together; `Refused` HASH_MISMATCH if
+    the device table is not the one its summary was made of.
+    """
+    from simlib.results import Run
+    from simlib.results.digest import DEVICE_COLUMNS, digest_of
+    from simlib.scenario import Scenario
+
+    saved = Run.load(folder)
+    devices, summary = folder / "devices.parquet", folder / "summary.json"
+    facts: object = saved.summary
+    for key in ("digest", "halted_at_ms"):
+        if not isinstance(facts, dict) or key not in facts:
+            raise InputError(f"{summary}: found no {key}, expected the summary of a run")
+    for key in ("halted_at_ms", "interrupted_at_ms"):
+        if not isinstance(saved.summary.get(key), int | None):
+            raise InputError(f"{summary}: {key}: found {saved.summary[key]!r}, expected milliseconds or null")
+    for name in DEVICE_COLUMNS:
+        _column(saved.devices, name, devices)
+    for table, names in _REPLAYED_WITH.items():
+        for name in names:
+            path = folder / f"{table}.parquet"
+            if (kind := _column(getattr(saved, table), name, path).dtype.kind) != "i":
+                raise InputError(f"{path}: {name}: found values of kind {kind!r}, expected integers")
+    spec = Scenario.from_toml(saved.scenario_toml, str(folder / "scenario.toml")).spec
+    _rows(saved.devices, spec.devices, devices)
+    _rows(saved.groups, len(spec.rollout.groups), folder / "groups.parquet")
+    if (found := digest_of(saved.devices)) != saved.digest:
+        raise Refused(
+            Reason.HASH_MISMATCH, f"{devices}: found digest {found}, expected {saved.digest} as in {summary}"
+        )
+    return saved
+
+
+def _column(table: Any, name: str, path: Path) -> Any:
+    if name not in table.columns:
+        raise InputError(f"{path}: found no column {name}, expected the table of a run")
+    return table[name]
+
+
+def _rows(table: Any, count: int, path: Path) -> None:
+    if len(table) != count:
+        raise InputError(f"{path}: found {len(table)} rows, expected {count} as in scenario.toml")
