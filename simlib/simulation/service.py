@@ -63,6 +63,7 @@ class Service:
         self._deadlines: deque[tuple[int, int]] = deque()
         self._armed: dict[tuple[Counter, int], int] = {}
         self._ask_ms = NEVER
+        self._asked_ms = -1
 
     def start(self) -> None:
         """Ask the policy for the first time, at time 0."""
@@ -119,8 +120,8 @@ class Service:
                 self._ask_at(now)
 
     def _ask_at(self, earliest_ms: int) -> None:
-        """Have the policy asked at the first tick at or after `earliest_ms`."""
-        tick = -(-earliest_ms // self._interval_ms) * self._interval_ms
+        """Have the policy asked at the first tick at or after `earliest_ms`, and at no tick twice."""
+        tick = -(-max(earliest_ms, self._asked_ms + 1) // self._interval_ms) * self._interval_ms
         if tick < self._ask_ms:
             self._ask_ms = tick
             self._clock.after(tick, RANK_POLICY, self._due)
@@ -131,16 +132,17 @@ class Service:
 
     def _ask(self, now: int) -> None:
         self._ask_ms = NEVER
+        self._asked_ms = now
         self._armed = {}
         decision = self._policy.decide(View(now, self._views()))
         for action in decision.actions:
             self._act(now, action)
         wake = decision.wake
         if wake.at_ms is not None:
-            self._ask_at(max(wake.at_ms, now + 1))
+            self._ask_at(wake.at_ms)
         for group, counter, least in wake.counts:
             if self._counts[counter][group] >= least:
-                self._ask_at(now + 1)
+                self._ask_at(now)
             else:
                 self._armed[counter, group] = min(least, self._armed.get((counter, group), least))
 

@@ -46,7 +46,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def shelf(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
-    """Keys, firmware, images and a patch, made by the commands themselves, and things that are none of them."""
+    """Keys, firmware, images and a patch, made by the commands, and things that are none of them."""
     folder = tmp_path_factory.mktemp("shelf")
     old = random.Random(1).randbytes(20_000)
     (folder / "old.bin").write_bytes(old)
@@ -88,11 +88,11 @@ def here(shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def simlib(here: Path, capsys: pytest.CaptureFixture[str]) -> Simlib:
-    """Run one command in the working folder."""
+    """Run one command in the working folder: its first argument is split at spaces, further ones are not."""
 
-    def run(*arguments: object) -> Answer:
+    def run(command: str, *more: object) -> Answer:
         capsys.readouterr()
-        status = main([str(a) for a in arguments])
+        status = main([*command.split(), *(str(a) for a in more)])
         return Answer(status, *capsys.readouterr())
 
     return run
@@ -102,9 +102,9 @@ def simlib(here: Path, capsys: pytest.CaptureFixture[str]) -> Simlib:
 def refuses(here: Path, simlib: Simlib) -> Refuses:
     """Run a command that must end with `status`, say one line with each of `names`, and touch no file."""
 
-    def run(status: int, arguments: str | list[object], *names: str) -> Answer:
+    def run(status: int, command: str | list[str], *names: str) -> Answer:
         before = contents(here)
-        answer = simlib(*(arguments.split() if isinstance(arguments, str) else arguments))
+        answer = simlib(command) if isinstance(command, str) else simlib(*command)
         assert (answer.status, answer.err.count("\n")) == (status, 1), answer
         assert answer.err.endswith("\n")
         for name in names:

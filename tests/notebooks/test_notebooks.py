@@ -154,6 +154,13 @@ def test_only_the_source_is_stored(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_is_stored_as_jupyter_writes_it_line_by_line(name):
+    """So that saving it unchanged changes nothing, and a change of a line is a change of a line."""
+    text = (ROOT / "notebooks" / name).read_text(encoding="utf-8")
+    assert text == nbformat.writes(read(name)).rstrip("\n") + "\n"
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_cells_have_names_that_stay(name):
     ids = [cell.id for cell in read(name).cells]
     assert len(set(ids)) == len(ids)

@@ -64,8 +64,9 @@ def colours(ax: Axes) -> dict[str, str]:
 @pytest.mark.parametrize("plot", PLOTS)
 @pytest.mark.parametrize("name", ["smoke", "halted", "nobody"])
 def test_a_plot_draws_on_the_axes_it_is_given_and_returns_them(runs, name, plot):
-    _, ax = plt.subplots()
-    assert getattr(runs[name].plot, plot)(ax) is ax
+    _, (ax, other) = plt.subplots(2)
+    assert plt.gca() is other  # the one a plot must not fall back on
+    assert getattr(runs[name].plot, plot)(ax) is ax and not other.has_data()
     drawn(ax)
     assert ax.get_xlabel() and ax.get_title().startswith(runs[name].summary["scenario"])
 
@@ -133,15 +134,20 @@ def test_the_bars_of_groups_are_the_shares_of_the_device_table(runs):
     assert sum(c.patches[0].get_width() for c in ax.containers) == pytest.approx(1)
 
 
-def test_the_steps_of_link_add_up_to_the_bytes_sent(runs):
-    run = runs["smoke"]
-    ax = run.plot.link()
+@pytest.mark.parametrize(
+    ("factor", "unit", "scale"), [(1, "byte/s", 1), (100, "kB/s", 1e3), (10**6, "MB/s", 1e6)]
+)
+def test_the_steps_of_link_add_up_to_the_bytes_sent(runs, factor, unit, scale):
+    tables = dict(runs["smoke"]._tables)
+    timeline = tables["timeline"]
+    tables["timeline"] = timeline.assign(bytes_on_links=timeline["bytes_on_links"] * factor)
+    ax = Run(runs["smoke"].scenario_toml, tables, runs["smoke"].summary).plot.link()
     (steps,) = (p for p in ax.patches if isinstance(p, StepPatch))
     values, edges, _ = steps.get_data()
-    assert "[kB/s]" in ax.get_ylabel() or "[byte/s]" in ax.get_ylabel()
-    scale = 1000 if "[kB/s]" in ax.get_ylabel() else 1
-    sent = float(np.sum(values * np.diff(edges)) * 86_400 * scale)
-    assert sent == pytest.approx(run.timeline["bytes_on_links"].iloc[-1])
+    assert f"[{unit}]" in ax.get_ylabel()
+    assert 1 <= values.max() < 1000
+    sent = float(np.sum(values * np.diff(edges))) * 86_400 * scale
+    assert sent == pytest.approx(timeline["bytes_on_links"].iloc[-1] * factor)
 
 
 def test_the_bars_of_energy_are_means_of_the_updated_devices(runs):
