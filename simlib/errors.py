@@ -38,7 +38,6 @@ class Reason(StrEnum):
     NOT_A_PATCH = "not-a-patch"
     CODEC_UNKNOWN = "codec-unknown"
     PATCH_DAMAGED = "patch-damaged"
-    PATCH_TOO_LARGE = "patch-too-large"
     WRONG_BASE = "wrong-base"
     RESULT_MISMATCH = "result-mismatch"
     MANIFEST_INVALID = "manifest-invalid"
@@ -49,7 +48,6 @@ class Reason(StrEnum):
     WRITE_REFUSED = "write-refused"
     BATTERY_LOW = "battery-low"
     LINK_WEAK = "link-weak"
-    WINDOW_CLOSED = "window-closed"
     DOWNLOAD_FAILED = "download-failed"
     POWER_CUT = "power-cut"
     SELF_TEST_FAILED = "self-test-failed"
@@ -61,6 +59,7 @@ class Reason(StrEnum):
     # the rollout
     ROLLOUT_HALTED = "rollout-halted"
     HORIZON = "horizon"
+    INTERRUPTED = "interrupted"
     NOT_OFFERED = "not-offered"
 
 

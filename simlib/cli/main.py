@@ -51,7 +51,7 @@ def _run(arguments: list[str]) -> int:
         status = app(args=arguments, prog_name="simlib", standalone_mode=False)
     except SimlibError as error:
         return _refuse(str(error), error.exit_status)
-    except (KeyboardInterrupt, typer.Abort):
+    except KeyboardInterrupt:  # one that Typer did not turn into this status itself
         status = fleet.INTERRUPTED
     except SystemExit:  # Typer's answer to a reader of its help that went away
         status = 0

@@ -2,7 +2,7 @@
 
 from simlib.delta.compare import CodecComparison, compare
 from simlib.delta.envelope import MAX_ENVELOPE_BYTES, Envelope, read_envelope
-from simlib.delta.patch import apply_patch, codec_names, create_patch
+from simlib.delta.patch import apply_patch, codec_names, create_patch, default_result_limit
 
 __all__ = [
     "MAX_ENVELOPE_BYTES",
@@ -12,5 +12,6 @@ __all__ = [
     "codec_names",
     "compare",
     "create_patch",
+    "default_result_limit",
     "read_envelope",
 ]

@@ -1,9 +1,9 @@
 """Decompression that cannot be made to allocate more than was agreed.
 
 A bzip2 block of 45 bytes can hold 900 kB, and a stream of any number of blocks is legal, so a few hundred
-bytes ask for gigabytes (the class of CVE-2020-15904). The limit is therefore enforced while
-decompressing, piece by piece, never after. The stream must end where its container says: an unfinished
-stream or a byte behind it is refused, because two readers could disagree about it.
+bytes ask for gigabytes (the class of CVE-2020-15904). A stream is therefore read as a file is: whoever reads
+says how much, and nothing more is decompressed. It must end where its container says: an unfinished stream
+or a byte behind it is refused, because two readers could disagree about it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Final
 
 from simlib.errors import Reason, Refused
 
-PIECE_BYTES: Final = 1 << 18
-"""What one step may add to the output [byte]."""
+FEED_BYTES: Final = 1 << 16
+"""How much of a stream the decompressor is given at a time [byte]; it copies what it has not used."""
 
 
 def bz2_ceiling(size_bytes: int) -> int:
@@ -22,30 +22,71 @@ def bz2_ceiling(size_bytes: int) -> int:
     return size_bytes + size_bytes // 100 + 600
 
 
-def bunzip2(stream: bytes, limit_bytes: int, where: str) -> bytes:
-    """Decompress one whole bzip2 stream to at most `limit_bytes`.
+class BoundedStream:
+    """One whole bzip2 stream, decompressed as far as it is asked for.
 
-    Raises:
-        Refused: PATCH_DAMAGED when it is not a bzip2 stream, holds more than the limit, does not end, or is
-            followed by anything.
+    Besides what it returns it holds the decompressor: at most 3.7 MB (bzip2's manual, 3.1, at block size 9).
     """
-    engine = bz2.BZ2Decompressor()
-    pieces: list[bytes] = []
-    room = limit_bytes
-    feed = stream
-    while not engine.eof:
-        try:
-            piece = engine.decompress(feed, min(PIECE_BYTES, room + 1))
-        except (OSError, ValueError) as error:
-            raise Refused(Reason.PATCH_DAMAGED, f"{where}: found {error}, expected a bzip2 stream") from error
-        feed = b""
-        room -= len(piece)
-        if room < 0:
-            raise Refused(Reason.PATCH_DAMAGED, f"{where}: found more, expected at most {limit_bytes} bytes")
-        if not piece and engine.needs_input:
-            raise Refused(Reason.PATCH_DAMAGED, f"{where}: found its end, expected the end of a bzip2 stream")
-        pieces.append(piece)
-    if engine.unused_data:
-        found = f"{len(engine.unused_data)} bytes behind the stream"
-        raise Refused(Reason.PATCH_DAMAGED, f"{where}: found {found}, expected none")
-    return b"".join(pieces)
+
+    def __init__(self, stream: memoryview, where: str) -> None:
+        """`where` names the stream in messages."""
+        self._stream = stream
+        self._where = where
+        self._fed = 0
+        self._engine = bz2.BZ2Decompressor()
+
+    def read(self, size_bytes: int) -> bytearray:
+        """The next `size_bytes` bytes; fewer, or none, where the stream ends.
+
+        Raises:
+            Refused: PATCH_DAMAGED when it is not a bzip2 stream, or stops before its end.
+        """
+        data = bytearray(size_bytes)
+        at = 0
+        while at < size_bytes and (piece := self._next(size_bytes - at)):
+            data[at : at + len(piece)] = piece
+            at += len(piece)
+        del data[at:]
+        return data
+
+    def take(self, size_bytes: int) -> bytearray:
+        """The next `size_bytes` bytes.
+
+        Raises:
+            Refused: PATCH_DAMAGED as for `read`, and when there are fewer.
+        """
+        data = self.read(size_bytes)
+        if len(data) != size_bytes:
+            raise self._damaged(f"its end {size_bytes - len(data)} bytes early", "as many as are needed")
+        return data
+
+    def expect_end(self) -> None:
+        """Check that everything has been read and nothing follows.
+
+        Raises:
+            Refused: PATCH_DAMAGED when the stream goes on, or a byte follows it.
+        """
+        if self._next(1):
+            raise self._damaged("more bytes", "as many as are needed")
+        if behind := len(self._engine.unused_data) + len(self._stream) - self._fed:
+            raise self._damaged(f"{behind} bytes behind the stream", "none")
+
+    def _next(self, limit_bytes: int) -> bytes:
+        """Some of the next bytes, at least one and at most the limit; none at the stream's end."""
+        while not self._engine.eof:
+            feed = b""
+            if self._engine.needs_input:
+                feed = bytes(self._stream[self._fed : self._fed + FEED_BYTES])
+                if not feed:
+                    raise self._damaged("its end", "the end of a bzip2 stream")
+                self._fed += len(feed)
+            try:
+                piece = self._engine.decompress(feed, min(limit_bytes, FEED_BYTES))
+            except (OSError, ValueError) as error:
+                raise self._damaged(error, "a bzip2 stream") from error
+            if piece:
+                return piece
+        return b""
+
+    def _damaged(self, found: object, expected: str) -> Refused:
+        return Refused(Reason.PATCH_DAMAGED, f"{self._where}: found {found}, expected {expected}")

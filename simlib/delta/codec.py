@@ -22,7 +22,7 @@ class Codec(Protocol):
         """The payload that turns `old` into `new`."""
         ...
 
-    def apply(self, old: bytes, payload: bytes, result_size_bytes: int) -> bytes:
+    def apply(self, old: bytes, payload: bytes | memoryview, result_size_bytes: int) -> bytes:
         """The result, exactly `result_size_bytes` long.
 
         Raises:

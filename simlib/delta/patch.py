@@ -25,6 +25,8 @@ from simlib.errors import InputError, Reason, Refused
 CODECS: Final = MappingProxyType[str, Codec]({codec.name: codec for codec in (Bsdiff4(),)})
 """Every codec by its name in an envelope."""
 
+SMALLEST_DEFAULT_LIMIT_BYTES: Final = 2 << 20
+
 
 def codec_names() -> tuple[str, ...]:
     """The names of the codecs, in the order in which they are compared."""
@@ -43,12 +45,21 @@ def create_patch(old: bytes, new: bytes, codec: str = "bsdiff4") -> bytes:
     return seal(codec, old, new, CODECS[codec].diff(old, new))
 
 
-def apply_patch(old: bytes, patch: bytes, *, max_result_bytes: int, expect_base: bool = True) -> bytes:
+def default_result_limit(base_size_bytes: int) -> int:
+    """The largest result to accept where nobody has said [byte]: twice the base, and no less than 2 MiB.
+
+    A release seldom doubles a firmware, and 2 MiB is the internal flash of a large microcontroller. Whoever
+    knows the slot that the result goes to, as a device does, gives its size instead.
+    """
+    return max(2 * base_size_bytes, SMALLEST_DEFAULT_LIMIT_BYTES)
+
+
+def apply_patch(old: bytes, patch: bytes, *, max_result_bytes: int) -> bytes:
     """The result of `patch` on `old`, exactly as its envelope names it.
 
-    `patch` may come from anyone: memory stays within a small multiple of `max_result_bytes`, and time grows
-    with it. With `expect_base` false, step 4 is left out, to show what it is for; step 6 still refuses a
-    wrong result.
+    `patch` may come from anyone: memory beyond `old` and `patch` is at most four times the declared result
+    and 6 MiB, and time grows with the result, for 4 MiB to less than a second of a processor.
+    `max_result_bytes` bounds both.
 
     Raises:
         Refused: NOT_A_PATCH, TRUNCATED, TRAILING_BYTES, PATCH_DAMAGED, CODEC_UNKNOWN, OVERSIZE (the declared
@@ -61,16 +72,15 @@ def apply_patch(old: bytes, patch: bytes, *, max_result_bytes: int, expect_base:
     if envelope.result_size > max_result_bytes:
         found = f"{envelope.result_size} bytes"
         raise Refused(Reason.OVERSIZE, f"patch result: found {found}, expected at most {max_result_bytes}")
-    payload = patch[envelope.header_size :]
+    payload = memoryview(patch)[envelope.header_size :]
     _expect(Reason.PATCH_DAMAGED, "patch payload", payload, envelope.patch_sha256, envelope.patch_size)
-    if expect_base:
-        _expect(Reason.WRONG_BASE, "base", old, envelope.base_sha256, envelope.base_size)
+    _expect(Reason.WRONG_BASE, "base", old, envelope.base_sha256, envelope.base_size)
     result = CODECS[envelope.codec].apply(old, payload, envelope.result_size)
     _expect(Reason.RESULT_MISMATCH, "patch result", result, envelope.result_sha256, envelope.result_size)
     return result
 
 
-def _expect(reason: Reason, what: str, data: bytes, digest: bytes, size_bytes: int) -> None:
+def _expect(reason: Reason, what: str, data: bytes | memoryview, digest: bytes, size_bytes: int) -> None:
     if len(data) != size_bytes:
         raise Refused(reason, f"{what}: found {len(data)} bytes, expected {size_bytes}")
     found = sha256(data).hexdigest()

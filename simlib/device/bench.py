@@ -26,6 +26,7 @@ from simlib.device.config import DeviceConfig
 from simlib.device.device import Device, DeviceState, new_device
 from simlib.device.events import Boot, Confirm, Cut, Event, Install, flip_bit
 from simlib.device.flash import FlashState, PowerCut
+from simlib.device.layouts import max_image_bytes
 from simlib.device.memo import Memo, memo_key
 from simlib.device.running import running_digest, signed_digest
 from simlib.device.transition import Transition, pack, unpack
@@ -77,10 +78,11 @@ class Bench:
         """The state of a device fresh from the factory, running the chain's image number `base`.
 
         Raises:
-            InputError: there is no such image, or it does not fit the slot.
+            InputError: there is no such image, or it is larger than the boot loader takes and would not run.
         """
         if not 0 <= base < len(self._release.images):
             raise InputError(f"base: found {base}, expected 0 to {len(self._release.images) - 1}")
+        self._expect_to_fit(config, base)
         image, counter = self._digests[base], self._release.security_counters[base]
         origin = _Origin(config, base, None, None, image, powered=True)
         key = memo_key("start", _facts(config), _hash(self._release.images[base]), str(counter))
@@ -126,6 +128,15 @@ class Bench:
         """Every byte of the flash of a device in `state`, from the first partition to the last."""
         self._origin(state)
         return self._materialise(state).flash.content()
+
+    def _expect_to_fit(self, config: DeviceConfig, base: int) -> None:
+        found = len(self._release.images[base])
+        limit = max_image_bytes(config, encrypted=self._release.decryption_key is not None)
+        if found > limit:
+            raise InputError(
+                f"slot_size: found {config.slot_size_bytes} bytes, which hold an image of {limit} under "
+                f"{config.layout}, expected room for {self._release.firmwares[base].label}, {found} bytes"
+            )
 
     def _execute(self, device: Device, origin: _Origin, event: Event) -> tuple[Transition, str | None]:
         """Run the real code on `device`, whose meter, counters and journal stand at nothing."""

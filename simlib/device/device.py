@@ -17,7 +17,7 @@ from simlib.device.config import DeviceConfig
 from simlib.device.flash import Flash, FlashState, Geometry
 from simlib.device.meter import Meter
 from simlib.device.partitions import Area
-from simlib.errors import InputError
+from simlib.errors import InputError, Refused
 from simlib.scenario.calibration import core_profile, flash_profile
 
 if TYPE_CHECKING:
@@ -95,13 +95,20 @@ class Device:
 
     @contextmanager
     def step(self, phase: str, detail: str = "") -> Iterator[StepNote]:
-        """Journal what happens inside as one step, with its cost, also when an exception leaves it."""
+        """Journal what happens inside as one step, with its cost, also when an exception leaves it.
+
+        A refusal is named behind the detail, unless the code inside has said more.
+        """
         meter, flash = self.flash.meter, self.flash
         time_ns, energy_nj = meter.time_ns, meter.flash_nj + meter.compute_nj
         ops, written = flash.ops, flash.bytes_written
         note = StepNote(detail)
         try:
             yield note
+        except Refused as refusal:
+            if note.detail == detail:
+                note.detail = f"{detail}: refused, {refusal}"
+            raise
         finally:
             self.journal.append(
                 Step(

@@ -5,8 +5,9 @@ libraries that code stands on. Remembering a pure function is exact, so a hit is
 
 The store is a convenience and never a reason to fail. It cannot be opened, read or written: the bench
 computes. Its file is damaged: it is put away and begun anew. A row is damaged: its checksum is wrong and
-it counts as absent. Several processes may use it at once (sqlite's own locks; a busy store is not waited
-for long). It holds nothing secret, and deleting the file costs time only.
+it counts as absent. Several processes may use it at once (sqlite's own locks): a busy store is waited for
+once, and from then on asked again at each use without waiting. It holds nothing secret, and deleting the
+file costs time only.
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ COMPUTING_PACKAGES: Final = ("firmware", "security", "delta", "release", "device
 COMPUTING_LIBRARIES: Final = ("cryptography", "bsdiff4", "numpy")
 FILE_NAME: Final = "bench.sqlite3"
 LARGEST_FILE_BYTES: Final = 1 << 30
-"""A store that has grown beyond this is begun anew: it remembers cases of code long gone."""
+"""A store that has grown beyond this is begun anew, unless it is in use: it remembers code long gone."""
 _BUSY_SECONDS: Final = 2.0
 _CHECKSUM_BYTES: Final = 16
 _TROUBLE: Final = (sqlite3.Error, OSError, ValueError, MemoryError)
 """What sqlite raises for a spoiled file; ValueError where its own message quotes bytes that are no text."""
+_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _UNSOUND: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
 _SCHEMA: Final = "CREATE TABLE IF NOT EXISTS memo (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
 
@@ -48,6 +50,7 @@ class Memo:
         self._process = 0
         self._usable = True
         self._writable = True
+        self._patience_seconds = _BUSY_SECONDS
 
     @classmethod
     def open_default(cls) -> Memo:
@@ -96,21 +99,24 @@ class Memo:
         if self._connection is None and self._usable:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.path.is_file() and self.path.stat().st_size > LARGEST_FILE_BYTES:
-                self.path.unlink(missing_ok=True)
+                with suppress(OSError):  # Windows: somebody has it open. It goes on being used as it is
+                    self.path.unlink(missing_ok=True)
             self._connection = self._connect()
         return self._connection
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            self.path, timeout=self._patience_seconds, isolation_level=None, check_same_thread=False
         )
         try:
             # Losing the last rows, or the whole file, to a power cut of this machine costs a recomputation.
             connection.execute("PRAGMA synchronous = OFF")
             try:
                 connection.execute(_SCHEMA)
-            except sqlite3.OperationalError:  # read-only or locked: what is there may still be read
-                self._writable = False
+            except sqlite3.OperationalError as error:
+                if _primary_code(error) in _BUSY:
+                    raise
+                self._writable = False  # a read-only file or folder: what is there may still be read
                 connection.execute("SELECT key, value FROM memo LIMIT 1")
         except BaseException:
             connection.close()
@@ -118,11 +124,15 @@ class Memo:
         return connection
 
     def _give_up_or_renew(self, error: Exception) -> None:
-        """Replace an unsound file; only read one that cannot be written; else stop using it."""
+        """Ask a busy store again later; replace an unsound file; only read one that cannot be written; else
+        stop using it.
+        """
         with suppress(sqlite3.Error):
             self._disconnect()
-        code = getattr(error, "sqlite_errorcode", None)
-        primary = None if code is None else code & 0xFF
+        primary = _primary_code(error)
+        if primary in _BUSY:
+            self._patience_seconds = 0.0
+            return
         if primary == sqlite3.SQLITE_READONLY:
             self._writable = False
             return
@@ -168,6 +178,12 @@ def memo_key(*parts: str) -> bytes:
         digest.update(len(text).to_bytes(8, "little"))
         digest.update(text)
     return digest.digest()
+
+
+def _primary_code(error: Exception) -> int | None:
+    """sqlite's primary result code (its extended codes add bits above)."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
 
 
 def _checksum(key: bytes, value: bytes) -> bytes:

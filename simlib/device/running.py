@@ -1,7 +1,8 @@
 """Which image it is: named by what its publisher signed.
 
-That is the image's SHA-256 record, over header, payload in the clear and protected TLVs. Two copies that
-differ elsewhere, say in a content key's wrapping torn by a power cut, are the same image to a boot loader.
+That is the image's SHA-256 record, over header, payload in the clear and protected TLVs. Two good copies that
+differ elsewhere, say by another signature or another wrapping of the content key, are the same image to a
+boot loader. The record itself proves nothing: it names an image only once a boot loader has found it good.
 """
 
 from __future__ import annotations

@@ -181,8 +181,10 @@ class Trailer:
         (size,) = struct.unpack("<I", self.area.read(self.map.swap_size, 4))
         return int(size)
 
-    def content_key(self, slot: int) -> bytes:
-        """The content key kept for this slot's image, meaningful where that image is encrypted."""
+    def content_key(self, slot: int) -> bytes | None:
+        """The content key kept for this slot's image; None where none was: an erased field is no key."""
+        if self.area.is_erased(self.map.key(slot), CONTENT_KEY_SIZE):
+            return None
         return self.area.read(self.map.key(slot), CONTENT_KEY_SIZE)
 
     def status_units(self) -> int:

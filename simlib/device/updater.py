@@ -3,21 +3,24 @@
 With a second slot, in this order:
 
 1. the manifest's signature; nothing in it is believed before;
-2. what it says against what the device is: hardware, security counter, no trial under way, room in slot and
-   download partition, the blob's length, for a patch the hash of the image in the primary slot;
+2. what it says against what the device is: hardware, security counter, no trial under way, another image
+   than the one that is there byte for byte (already installed: nothing to do), room in slot and download
+   partition, the blob's length, for a patch the hash of the image in the primary slot;
 3. the bytes go to the secondary slot (a full artefact) or to the download partition (a patch), each sector
    erased just ahead of its first write;
 4. the stored blob's hash; a patch is then deciphered, applied to the primary's image, its result compared
    with the manifest and written to the secondary slot, encrypted anew if the image is an encrypted one;
-5. the boot loader's own check on the secondary slot;
+5. the boot loader's own check on the secondary slot, and what it found against the manifest: version,
+   counter, size, and the hash of an image that travels in the clear;
 6. the request for a trial: only now does anything count.
 
-A refusal at any point leaves everything but the secondary slot and the download partition as it was.
+A refusal at any point leaves everything but the secondary slot and the download partition as it was. It is
+charged for what was done until then.
 
 Without a second slot there is no place to put the bytes but over the running image: the updater, which then
-runs from RAM, erases and overwrites the only slot while the bytes arrive, deciphering them on the way. It
-makes the same checks of the manifest, but its driver is what tells it that the slot has ended: by then the
-old image is gone.
+runs from RAM, erases and overwrites the only slot while the bytes arrive, each piece deciphered just before
+it is written. It makes the same checks of the manifest, but its driver is what tells it that the slot has
+ended: by then the old image is gone.
 
 A patch stays encrypted under a key of its own while it is stored; patches are made of plain images and
 encrypted afterwards (a patch between ciphertexts would be as large as the image).
@@ -29,27 +32,30 @@ Leaves to others: when to start and whether to start at all (`precheck` and the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from simlib.delta import apply_patch
 from simlib.device.bootloader import confirm, request_trial
 from simlib.device.bootloader.check import check_candidate, check_primary, image_limit, occupied
 from simlib.device.bootloader.decision import in_trial
 from simlib.device.bootloader.payload_cipher import PayloadCipher
 from simlib.device.bootloader.swap import trailer_of
 from simlib.device.flash import LARGEST_WRITE_BYTES, FlashError, FlashErrorKind
+from simlib.device.metered_key import metered
 from simlib.device.partitions import Area
+from simlib.device.rebuild import rebuilt, unpacked
 from simlib.errors import Reason, Refused
+from simlib.firmware.header import Header
 from simlib.firmware.image import parse_header, parse_image
-from simlib.release import Manifest, open_manifest, unpack_blob
+from simlib.release import Manifest, open_manifest
 from simlib.security.encryption import content_key_of
 
 if TYPE_CHECKING:
     from simlib.device.device import Device
     from simlib.security.keys import VerifyKey
     from simlib.security.verification import VerifiedImage
+
+_AS_IT_IS: Final = PayloadCipher(None, None)
 
 
 def install(device: Device, release_keys: Sequence[VerifyKey], manifest: bytes, blob: bytes) -> Reason:
@@ -63,12 +69,8 @@ def install(device: Device, release_keys: Sequence[VerifyKey], manifest: bytes, 
     """
     try:
         facts = _opened(device, release_keys, manifest)
-        with device.step("check", "the manifest against the device") as note:
-            try:
-                _check_facts(device, facts, blob)
-            except Refused as refusal:
-                note.detail = f"the manifest against the device: refused, {refusal}"
-                raise
+        with device.step("check", "the manifest against the device"):
+            _check_facts(device, facts, blob)
         if not device.has("secondary"):
             _overwrite(device, facts, blob)
         elif facts.kind == "full":
@@ -89,11 +91,14 @@ def install(device: Device, release_keys: Sequence[VerifyKey], manifest: bytes, 
 
 
 def confirm_update(device: Device) -> None:
-    """After a passed self-test: the running image stays, and the security counter follows it.
+    """After a passed self-test: the image on trial stays, and the security counter follows it.
 
     In this order: were the counter first, a cut between the two would leave the old image refused at the
-    revert. Raises `PowerCut` where power fails on the way.
+    revert. Without a trial under way there is nothing to do: the counter follows such an image at a boot, and
+    what lies in an only slot need not be what runs. Raises `PowerCut` where power fails on the way.
     """
+    if not device.layout.has_trial or not in_trial(trailer_of(device, "primary").state()):
+        return
     confirm(device)
     counter = parse_image(occupied(device, "primary")).security_counter or 0
     if counter > device.security_counter:
@@ -104,12 +109,7 @@ def confirm_update(device: Device) -> None:
 def _opened(device: Device, keys: Sequence[VerifyKey], manifest: bytes) -> Manifest:
     with device.step("manifest", "signature") as note:
         device.meter.sha256(len(manifest))
-        device.meter.verify(keys[0].algorithm)
-        try:
-            facts = open_manifest(manifest, keys)
-        except Refused as refusal:
-            note.detail = f"refused, {refusal}"
-            raise
+        facts = open_manifest(manifest, metered(keys, device.meter))
         note.detail = f"{facts.kind} artefact of {facts.version}"
         return facts
 
@@ -137,10 +137,12 @@ def _check_facts(device: Device, facts: Manifest, blob: bytes) -> None:
     if not device.has("secondary"):
         if facts.kind != "full":
             raise Refused(Reason.NO_ARTEFACT, "artefact: found a patch, expected a full one (one slot)")
+        _check_new(device, facts)
         return
     if in_trial(trailer_of(device, "primary").state()):
         # The secondary slot holds the image that a failed trial reverts to.
         raise Refused(Reason.TRIAL_PENDING, "trial: found one under way, expected it confirmed or reverted")
+    _check_new(device, facts)
     limit = image_limit(device)
     if facts.image_size > limit:
         raise Refused(Reason.STORAGE_SHORT, f"image: {facts.image_size} bytes, expected at most {limit}")
@@ -149,6 +151,22 @@ def _check_facts(device: Device, facts: Manifest, blob: bytes) -> None:
         if facts.blob_size > room:
             raise Refused(Reason.STORAGE_SHORT, f"patch: {facts.blob_size} bytes, expected at most {room}")
         _check_base(device, facts)
+
+
+def _check_new(device: Device, facts: Manifest) -> None:
+    """Not the image that is there already; that one is hashed only if size and version are the manifest's."""
+    try:
+        image = occupied(device, "primary")
+    except Refused:
+        return  # an only slot, broken by an earlier install
+    if (parse_header(image).version, len(image)) != (facts.version, facts.image_size):
+        return
+    device.meter.sha256(len(image))
+    if sha256(image).digest() == facts.image_sha256:
+        raise Refused(
+            Reason.ALREADY_INSTALLED,
+            f"primary image: found {facts.version}, byte for byte the manifest's, expected another one",
+        )
 
 
 def _check_base(device: Device, facts: Manifest) -> None:
@@ -165,7 +183,9 @@ def _store_image(device: Device, facts: Manifest, blob: bytes) -> None:
     with device.step("write", f"{len(blob)} bytes to the secondary slot"):
         _stream(device.area("secondary"), blob)
     _check_stored(device, "secondary", facts)
-    _check_promise(check_candidate(device), facts)
+    image = check_candidate(device)
+    _check_promise(image, facts)
+    _check_one_hash(image.header, facts)
 
 
 def _rebuild_image(device: Device, facts: Manifest, blob: bytes) -> None:
@@ -174,14 +194,8 @@ def _rebuild_image(device: Device, facts: Manifest, blob: bytes) -> None:
         _stream(device.area("download"), blob)
     _check_stored(device, "download", facts)
     meter = device.meter
-    with device.step("patch", f"{facts.image_size} bytes rebuilt"):
-        if facts.wrapped_key is not None:
-            meter.ecies_unwrap()
-            meter.aes_ctr(facts.blob_size)
-        patch = unpack_blob(facts, device.area("download").read(0, facts.blob_size), device.decryption_key)
-        image = _patched(occupied(device, "primary"), patch, image_limit(device))
-        meter.patch(len(image))
-        meter.sha256(len(image))
+    with device.step("patch", f"for an image of {facts.image_size} bytes"):
+        image = rebuilt(device, unpacked(device, facts))
     with device.step("encrypt", "the rebuilt image under its own content key") as note:
         header = parse_header(image)
         if not header.encrypted:
@@ -200,20 +214,21 @@ def _rebuild_image(device: Device, facts: Manifest, blob: bytes) -> None:
 
 def _overwrite(device: Device, facts: Manifest, blob: bytes) -> None:
     """No second slot: over the running image while the bytes arrive, without a way back."""
-    image = blob
     header = parse_header(blob)
+    _check_one_hash(header, facts)
+    cipher = _AS_IT_IS
     if header.encrypted:
         with device.step("decrypt", "the content key; the TLVs are fetched ahead of the payload"):
             if device.decryption_key is None:
                 raise _no_key()
             device.meter.ecies_unwrap()
-            key = content_key_of(blob, device.decryption_key)
-            image = PayloadCipher.of(header, key).turn(0, blob, device.meter)
-    with device.step("write", f"{len(image)} bytes over the only slot") as note:
+            cipher = PayloadCipher.of(header, content_key_of(blob, device.decryption_key))
+    what = f"{len(blob)} bytes over the only slot{', deciphered on the way' if header.encrypted else ''}"
+    with device.step("write", what) as note:
         try:
-            _stream(device.area("primary"), image)
+            _stream(device.area("primary"), blob, cipher)
         except FlashError as error:
-            note.detail = f"{len(image)} bytes over the only slot, stopped: {error}"
+            note.detail = f"{what}, stopped: {error}"
             raise
     _check_promise(check_primary(device)[0], facts)
 
@@ -224,8 +239,11 @@ def _open_slot(device: Device) -> None:
         trailer_of(device, "secondary").erase()
 
 
-def _stream(area: Area, data: bytes) -> None:
-    """Write `data` from the start of `area`, each sector erased just ahead of its first write."""
+def _stream(area: Area, data: bytes, cipher: PayloadCipher = _AS_IT_IS) -> None:
+    """Write `data` from the start of `area`, each sector erased just ahead of its first write.
+
+    `cipher` turns each piece just before it is written.
+    """
     sector = area.flash.geometry.sector_size
     erased = 0
     for at in range(0, len(data), LARGEST_WRITE_BYTES):
@@ -233,7 +251,7 @@ def _stream(area: Area, data: bytes) -> None:
         while erased < at + len(chunk):
             area.erase(erased)
             erased += sector
-        area.write_bytes(at, chunk)
+        area.write_bytes(at, cipher.turn(at, chunk, area.flash.meter))
 
 
 def _check_stored(device: Device, partition: str, facts: Manifest) -> None:
@@ -261,13 +279,19 @@ def _check_promise(image: VerifiedImage, facts: Manifest) -> None:
         )
 
 
+def _check_one_hash(header: Header, facts: Manifest) -> None:
+    """An image that travels in the clear is the blob: a manifest that gives them two hashes names no image.
+
+    What an encrypted one's would be is not computed: the image's own hash has been, over the same payload.
+    """
+    if not header.encrypted and facts.image_sha256 != facts.blob_sha256:
+        raise Refused(
+            Reason.ARTEFACT_MISMATCH,
+            f"image: found SHA-256 {facts.blob_sha256.hex()}, expected {facts.image_sha256.hex()}",
+        )
+
+
 def _no_key() -> Refused:
     return Refused(
         Reason.DECRYPTION_FAILED, "image: found an encrypted one, expected one in the clear (no key)"
     )
-
-
-@lru_cache(maxsize=8)
-def _patched(base: bytes, patch: bytes, max_result_bytes: int) -> bytes:
-    """`apply_patch`, remembered: many devices of a bench apply the same patch to the same base."""
-    return apply_patch(base, patch, max_result_bytes=max_result_bytes)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,17 +24,3 @@ def cache_dir(environment: Mapping[str, str] = os.environ, platform: str = sys.p
         return home / "Library" / "Caches" / "simlib"
     named = Path(environment.get("XDG_CACHE_HOME", ""))
     return (named if named.is_absolute() else home / ".cache") / "simlib"
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all: under a temporary name beside it, then renamed. Makes its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -22,7 +22,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from simlib.errors import InputError, Reason, Refused
-from simlib.firmware.cache import cache_dir, write_whole
+from simlib.firmware.cache import cache_dir
+from simlib.firmware.files import write_whole
 from simlib.firmware.firmware import Firmware
 from simlib.firmware.version import Version
 from simlib.scenario.datafiles import data_path
@@ -105,6 +106,7 @@ def fetch(name: str, *, runner: Runner | None = None, progress: Progress | None 
     for done, pin in enumerate(chain.pins, start=1):
         path = chain.cached_path(pin)
         if not path.is_file() or _digest(path.read_bytes()) != pin.sha256:
+            path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, _download(chain.package, pin, runner or _run))
         if progress is not None:
             progress(done, len(chain.pins), pin.version)

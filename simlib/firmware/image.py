@@ -21,7 +21,7 @@ from typing import Any, Final
 from simlib.errors import InputError, Reason, Refused
 from simlib.firmware.header import HEADER_BYTES, Flag, Header, parse_header
 from simlib.firmware.tlv import Tlv, TlvType, build_area, parse_area
-from simlib.firmware.trailer import Trailer, check_fits, padded, parse_trailing
+from simlib.firmware.trailer import MAX_SECTORS, Trailer, check_fits, padded, parse_trailing
 
 __all__ = [
     "HEADER_BYTES",
@@ -133,27 +133,35 @@ def _parse_parts(data: bytes) -> tuple[Header, tuple[Tlv, ...], int]:
 
 
 def pad_to_slot(
-    image: bytes, slot_size: int, *, write_size: int, confirm: bool, erased_value: int = 0xFF
+    image: bytes,
+    slot_size: int,
+    *,
+    write_size: int,
+    confirm: bool,
+    erased_value: int = 0xFF,
+    max_sectors: int = MAX_SECTORS,
 ) -> bytes:
     """`image` filled up to `slot_size` bytes with a trailer that asks for a trial, or is confirmed.
 
     The same bytes as ``imgtool sign --pad`` (``--confirm``) gives. `write_size` is the flash's write
-    alignment, 1 to 32. Raises `InputError` when image and trailer do not fit, `Refused` for no image.
+    alignment, 1 to 32. Raises `InputError` when it does not fit (`check_fits_slot`), `Refused` for no image.
     """
-    parsed = parse_image(image)
+    parse_image(image)
+    check_fits_slot(image, slot_size, write_size=write_size, max_sectors=max_sectors)
     return padded(
-        image,
-        slot_size,
-        write_size=write_size,
-        confirm=confirm,
-        erased_value=_erased_byte(erased_value),
-        encrypted=parsed.header.encrypted,
+        image, slot_size, write_size=write_size, confirm=confirm, erased_value=_erased_byte(erased_value)
     )
 
 
-def check_fits_slot(image: bytes, slot_size: int, *, write_size: int) -> None:
-    """Raise `InputError` unless `image` leaves room for a trailer in a slot of `slot_size` bytes."""
-    check_fits(image, slot_size, write_size=write_size, encrypted=parse_header(image).encrypted)
+def check_fits_slot(image: bytes, slot_size: int, *, write_size: int, max_sectors: int = MAX_SECTORS) -> None:
+    """Raise `InputError` unless `image` leaves room for a trailer in a slot of `slot_size` bytes.
+
+    The rule is imgtool's: the trailer of a boot loader built for `max_sectors` sectors a slot. Passing does
+    not promise that a device can swap the image: its flash may have more sectors, and a swap needs room of
+    its own (`simlib.device.layouts.max_image_bytes` knows).
+    """
+    encrypted = parse_header(image).encrypted
+    check_fits(image, slot_size, write_size=write_size, encrypted=encrypted, max_sectors=max_sectors)
 
 
 def describe_image(data: bytes, *, erased_value: int = 0xFF) -> dict[str, Any]:

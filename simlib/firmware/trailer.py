@@ -4,6 +4,11 @@ MCUboot's trailer (docs/design.md, "Image trailer") grows from the slot's end: t
 one field of `max_align` bytes each for image_ok, copy_done, swap info and swap size. A file made for a
 slot carries the magic and at most the two flags; everything else must still read as erased, so nothing
 can hide there. The trailer as a boot loader rewrites it during a swap belongs to `simlib.device`.
+
+Whether an image fits is decided by imgtool's rule: image and trailer together are no larger than the slot,
+the trailer being sized for `max_sectors`, 128 unless said otherwise (``imgtool sign --max-sectors``). A file
+does not know the flash: the boot loader of a slot of more sectors keeps a longer trailer, and one that swaps
+by moving needs a sector beside it. That is `simlib.device`'s to check.
 """
 
 from __future__ import annotations
@@ -38,7 +43,7 @@ def trailer_magic(max_align: int) -> bytes:
 
 
 def trailer_size(write_size: int, *, encrypted: bool, max_sectors: int = MAX_SECTORS) -> int:
-    """The bytes a slot's trailer takes in the swap modes.
+    """The bytes a slot's trailer takes in the swap modes; `max_sectors` as the boot loader was built for.
 
     Three status writes a sector, two content keys when images are encrypted, four fields and the magic.
     imgtool 2.5 reserves 16 bytes a key whatever the cipher; MCUboot with AES-256 saves 32, used here.
@@ -49,18 +54,20 @@ def trailer_size(write_size: int, *, encrypted: bool, max_sectors: int = MAX_SEC
     return status + keys + 4 * max_align + _align_up(MAGIC_BYTES, max_align)
 
 
-def check_fits(image: bytes, slot_size: int, *, write_size: int, encrypted: bool) -> None:
+def check_fits(
+    image: bytes, slot_size: int, *, write_size: int, encrypted: bool, max_sectors: int = MAX_SECTORS
+) -> None:
     """Raise `InputError` unless `image` and the slot's trailer fit in `slot_size` bytes."""
-    needed = len(image) + trailer_size(write_size, encrypted=encrypted)
+    needed = len(image) + trailer_size(write_size, encrypted=encrypted, max_sectors=max_sectors)
     if needed > slot_size:
         raise InputError(f"slot size: found {slot_size}, expected at least {needed} for image and trailer")
 
 
-def padded(
-    image: bytes, slot_size: int, *, write_size: int, confirm: bool, erased_value: int, encrypted: bool
-) -> bytes:
-    """`image` filled up to `slot_size` with erased bytes and a trailer's magic, image_ok set to confirm."""
-    check_fits(image, slot_size, write_size=write_size, encrypted=encrypted)
+def padded(image: bytes, slot_size: int, *, write_size: int, confirm: bool, erased_value: int) -> bytes:
+    """`image` filled up to `slot_size` with erased bytes and a trailer's magic, image_ok set to confirm.
+
+    The caller has seen to it that it fits (`check_fits`).
+    """
     max_align = _max_align(write_size)
     fill = bytearray([erased_value]) * (slot_size - len(image))
     fill[-MAGIC_BYTES:] = trailer_magic(max_align)

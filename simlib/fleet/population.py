@@ -72,8 +72,8 @@ def populate(spec: ScenarioSpec, chain_length: int) -> Population:
         members = np.flatnonzero(cohort == number)
         base[members] = chain_length - 2 - _by_rank(base_draw[members], facts.base_mix)
         rate[members] = (rate_draw[members] * np.uint64(len(facts.rates_bps))) >> np.uint64(32)
-        # The period in ms may exceed 2**31: scale in Python's integers where it does.
-        if facts.wake_period_ms < 1 << 31:
+        # A draw times the period must stay within 64 bits; a longer period is scaled in Python's integers.
+        if facts.wake_period_ms < 1 << 32:
             phase[members] = (phase_draw[members] * np.uint64(facts.wake_period_ms)) >> np.uint64(32)
         else:
             phase[members] = [(int(d) * facts.wake_period_ms) >> 32 for d in phase_draw[members]]

@@ -14,7 +14,8 @@ END        the device is done
 There is no clock and no randomness of its own here: a draw is a pure function of the device's key, a
 purpose and an occurrence, and nothing is a probability of an outcome. Whether an install is accepted,
 what it costs, and what boots afterwards are rows of `Fleet.move_*`, which the bench computed with real
-bytes. The functions use integers and indexing only, so that a compiled clock can run this same source.
+bytes. The functions use integers and indexing only, so that a compiled clock can run this same source
+(with a body of its own for the draws, whose products wrap at 64 bits).
 """
 
 from __future__ import annotations
@@ -98,6 +99,8 @@ def next_checkin(fleet: Fleet, i: int, earliest_ms: int) -> int:
     phase = fleet.wake_phase_ms[i]
     key = fleet.key[i]
     horizon = fleet.rules[RULE_HORIZON]
+    if present == 0:
+        return NEVER
     k = max(0, -((phase - earliest_ms) // period))
     when = phase + k * period
     while when <= horizon:
@@ -111,10 +114,11 @@ def next_checkin(fleet: Fleet, i: int, earliest_ms: int) -> int:
 def window_opens(fleet: Fleet, now: int) -> int:
     """The first time at or after `now` inside the daily install window (which may run over midnight)."""
     start, end = int(fleet.rules[RULE_WINDOW_FROM]), int(fleet.rules[RULE_WINDOW_TO])
-    if start == end:
+    length = (end - start) % DAY_MS
+    if length == 0:  # no window, or one of a whole day
         return now
     into_window = (now - start) % DAY_MS
-    if into_window < (end - start) % DAY_MS:
+    if into_window < length:
         return now
     return now + DAY_MS - into_window
 
@@ -159,9 +163,9 @@ def move_due(fleet: Fleet, i: int) -> int:
     if phase == _REBOOTING or phase == _POWER_OFF:
         return _boot_move(fleet, i)
     if phase == _CONFIRMING:
-        return int(fleet.on_confirm[fleet.state[i]])
+        return _confirm_move(fleet, i)
     if phase == _REVERTING:
-        return int(fleet.on_boot[fleet.state[i]])
+        return _boot_move(fleet, i)
     return NO_ROW
 
 
@@ -181,6 +185,8 @@ def _begin(fleet: Fleet, now: int, i: int) -> Step:
     """Wait for the window, pre-check, and start (or go on with) the download."""
     if fleet.halted[0] and fleet.started_ms[i] < 0:
         return _end(fleet, i, _PENDING, _R_HALTED, 0)
+    if fleet.halted[0] == HALT_DOWNLOADS:
+        return _give_up(fleet, now, i, _R_HALTED)
     opens = window_opens(fleet, now)
     if opens > now:
         fleet.phase[i] = _OFFERED
@@ -190,7 +196,7 @@ def _begin(fleet: Fleet, now: int, i: int) -> Step:
     artefact = fleet.artefact[i]
     look = fleet.attempts[i] + fleet.wakes[i]
     if rules[RULE_STORAGE] and not fleet.room[cohort * rules[RULE_ARTEFACTS] + artefact]:
-        return _report(fleet, now, i, _DEFERRED, _R_STORAGE)
+        return _never(fleet, now, i, _R_STORAGE)
     weak = draw32(fleet.key[i], _P_WEAK, look) < fleet.weak_below[cohort]
     if draw32(fleet.key[i], _P_BATTERY, look) < fleet.battery_low_below[cohort]:
         return _put_off(fleet, now, i, _R_BATTERY)
@@ -215,11 +221,16 @@ def _begin(fleet: Fleet, now: int, i: int) -> Step:
 def _put_off(fleet: Fleet, now: int, i: int, reason: int) -> Step:
     fleet.wakes[i] += 1
     if fleet.wakes[i] > fleet.rules[RULE_DEFERRALS]:
-        if fleet.started_ms[i] < 0:
-            return _report(fleet, now, i, _DEFERRED, reason)
-        return _give_up(fleet, now, i, reason)
+        return _never(fleet, now, i, reason)
     fleet.phase[i] = _OFFERED
     return TIMER, next_checkin(fleet, i, now + 1), 0
+
+
+def _never(fleet: Fleet, now: int, i: int, reason: int) -> Step:
+    """The pre-check refuses for good: `deferred` if nothing had begun, `failed` otherwise."""
+    if fleet.started_ms[i] < 0:
+        return _report(fleet, now, i, _DEFERRED, reason)
+    return _give_up(fleet, now, i, reason)
 
 
 def _downloaded(fleet: Fleet, now: int, i: int) -> Step:
@@ -259,7 +270,7 @@ def _install_move(fleet: Fleet, i: int) -> int:
         row = fleet.fault_install[fleet.faults[i] * fleet.rules[RULE_ATTEMPTS] + fleet.installs[i]]
         if row != NO_ROW:
             return int(row)
-    return int(fleet.on_install[fleet.state[i] * fleet.rules[RULE_ARTEFACTS] + fleet.artefact[i]])
+    return _known(fleet.on_install[fleet.state[i] * fleet.rules[RULE_ARTEFACTS] + fleet.artefact[i]])
 
 
 def _boot_move(fleet: Fleet, i: int) -> int:
@@ -268,7 +279,18 @@ def _boot_move(fleet: Fleet, i: int) -> int:
         row = fleet.fault_boot[fleet.faults[i] * fleet.rules[RULE_ATTEMPTS] + fleet.installs[i] - 1]
         if row != NO_ROW:
             return int(row)
-    return int(fleet.on_boot[fleet.state[i]])
+    return _known(fleet.on_boot[fleet.state[i]])
+
+
+def _confirm_move(fleet: Fleet, i: int) -> int:
+    return _known(fleet.on_confirm[fleet.state[i]])
+
+
+def _known(row: int) -> int:
+    """The row itself: a missing one would be read as the last row of the table."""
+    if row == NO_ROW:
+        raise LookupError("found a transition that the bench was not asked for")
+    return row
 
 
 def _charge(fleet: Fleet, i: int, move: int) -> None:
@@ -338,17 +360,17 @@ def _tested(fleet: Fleet, now: int, i: int) -> Step:
         # A failed self-test ends in a reset; the boot loader finds the trial unconfirmed.
         return _boot(fleet, now, i, _REVERTING, 0)
     fleet.phase[i] = _CONFIRMING
-    return TIMER, now + fleet.move_ms[fleet.on_confirm[fleet.state[i]]], 0
+    return TIMER, now + fleet.move_ms[_confirm_move(fleet, i)], 0
 
 
 def _confirmed(fleet: Fleet, now: int, i: int) -> Step:
-    _charge(fleet, i, fleet.on_confirm[fleet.state[i]])
+    _charge(fleet, i, _confirm_move(fleet, i))
     fleet.finished_ms[i] = now
     return _report(fleet, now, i, _UPDATED, _R_NONE)
 
 
 def _reverted(fleet: Fleet, now: int, i: int) -> Step:
-    move = fleet.on_boot[fleet.state[i]]
+    move = _boot_move(fleet, i)
     _charge(fleet, i, move)
     running = fleet.move_running[move]
     fleet.running[i] = running

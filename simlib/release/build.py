@@ -2,9 +2,9 @@
 
 Every firmware of the chain is signed with one key and a security counter that counts up from 1, since each
 older one is what some device runs. All secrets are derived from the specification's seed, so that the same
-specification gives the same bytes on every machine (PSS signatures aside, whose salt is random and length
-is not). A content key is derived from the bytes it encrypts as well: under AES-CTR with the counter from
-zero, one key must never meet two plaintexts.
+specification gives the same bytes on every machine. No signature leaves anything to chance either: it is part
+of the images that patches are made of, and would change their lengths. A content key is derived from the
+bytes it encrypts as well: under AES-CTR with the counter from zero, one key must never meet two plaintexts.
 """
 
 from __future__ import annotations

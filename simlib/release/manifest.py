@@ -56,7 +56,7 @@ class Manifest:
 
 
 def sign_manifest(manifest: Manifest, key: SigningKey) -> bytes:
-    """The signed bytes of `manifest`; the same each time, unless `key` signs by PSS.
+    """The signed bytes of `manifest`, the same each time.
 
     Raises:
         InputError: a fact is out of its range, or the whole is larger than `MAX_MANIFEST_BYTES`.

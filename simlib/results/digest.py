@@ -62,7 +62,7 @@ def digest_of(devices: pd.DataFrame | Mapping[str, Any]) -> str:
         sha.update(name.encode() + b"\0")
         values = devices[name]
         if name in TEXT_COLUMNS:
-            sha.update(b"".join([str(v).encode() + b"\0" for v in values]))
+            sha.update("".join([f"{v}\0" for v in np.asarray(values, dtype=object).tolist()]).encode())
         else:
             sha.update(np.asarray(values, dtype="<i8").tobytes())
     return sha.hexdigest()

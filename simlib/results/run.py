@@ -78,9 +78,9 @@ class Run:
             opened_ms=int(self.groups["opened_ms"].iloc[int(row["group"]) - 1]),
             halted_ms=self.summary["halted_at_ms"],
             end_ms=self.summary.get("interrupted_at_ms", scenario.spec.horizon_ms),
+            interrupted="interrupted_at_ms" in self.summary,
             transfers=tuple(zip(mine["ended_ms"].tolist(), mine["missing_bytes"].tolist(), strict=True)),
-            outcome=str(row["outcome"]),
-            reason=str(row["reason"]),
+            row=row.to_dict(),
         )
         return explain(scenario, device, history)
 
@@ -93,9 +93,9 @@ class Run:
         target = Path(folder) if folder is not None else self.default_folder()
         began = time.perf_counter()
         store.write(target, self.scenario_toml, self._tables, self.summary)
-        seconds = time.perf_counter() - began
-        self.summary["write_s"] = round(seconds, 3)
-        self.summary["total_s"] = round(self.summary["total_s"] + seconds, 3)
+        seconds = round(time.perf_counter() - began, 3)
+        made_s = self.summary["total_s"] - self.summary["write_s"]
+        self.summary |= {"write_s": seconds, "total_s": round(made_s + seconds, 3)}
         store.write_summary(target, self.summary)
         return target
 

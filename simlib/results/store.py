@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,11 +14,17 @@ from simlib.errors import InputError
 
 SCENARIO_FILE = "scenario.toml"
 SUMMARY_FILE = "summary.json"
+INTERRUPTED = "interrupted_at_ms"
+"""The key that marks the summary of a run that did not come to its horizon."""
 TABLES = ("devices", "groups", "timeline", "alerts", "grants")
 
 
 def refuse_other_run(folder: Path, scenario_toml: str) -> None:
-    """Raise InputError if `folder` holds anything that is not a run of this very scenario."""
+    """Raise InputError if `folder` holds what a run of this scenario may not replace.
+
+    That is known before the run: a file, a folder of something else, or a run of another scenario. What a
+    scenario only calls itself, and how often it samples, make no other run.
+    """
     if not folder.exists():
         return
     if not folder.is_dir():
@@ -27,15 +32,23 @@ def refuse_other_run(folder: Path, scenario_toml: str) -> None:
     if not any(folder.iterdir()):
         return
     known = folder / SCENARIO_FILE
-    if not known.is_file() or known.read_text(encoding="utf-8") != scenario_toml:
+    if not known.is_file() or _essence(known.read_bytes()) != _essence(scenario_toml.encode()):
         raise InputError(f"--out {folder}: found another run or other files, expected a new or empty folder")
+
+
+def _essence(scenario_toml: bytes) -> list[bytes]:
+    lines = scenario_toml.splitlines()
+    return [line for line in lines if not line.startswith((b"title =", b"timeline =", b"name ="))]
 
 
 def write(
     folder: Path, scenario_toml: str, tables: Mapping[str, pd.DataFrame], summary: Mapping[str, Any]
 ) -> None:
-    """Write all files to a temporary folder beside `folder`, then move them in."""
-    refuse_other_run(folder, scenario_toml)
+    """Write all files to a temporary folder beside `folder`, then put it in its place as a whole.
+
+    An earlier run with the same digest is replaced, and an interrupted one of the same scenario by a complete
+    one; InputError if `folder` holds anything else.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as name:
         fresh = Path(name) / "run"
@@ -44,11 +57,32 @@ def write(
         for table, frame in tables.items():
             frame.to_parquet(fresh / f"{table}.parquet", index=False)
         write_summary(fresh, summary)
-        if folder.exists():  # empty, or an earlier run of the same scenario
-            for file in fresh.iterdir():
-                file.replace(folder / file.name)
-        else:
-            shutil.move(fresh, folder)
+        while True:
+            try:
+                # Over an empty folder this succeeds where the system allows it; else it is moved aside.
+                fresh.rename(folder)
+                return
+            except OSError:
+                if not folder.exists():
+                    raise
+                _refuse_other_result(folder, scenario_toml, summary)
+                folder.rename(Path(name) / f"replaced-{len(list(Path(name).iterdir()))}")
+
+
+def _refuse_other_result(folder: Path, scenario_toml: str, summary: Mapping[str, Any]) -> None:
+    """Raise InputError unless `folder` is empty or holds a run that the new one may replace."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
+    try:
+        known = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
+        replaceable = all(known[key] == summary[key] for key in ("digest", "digest_version"))
+        if INTERRUPTED in known and INTERRUPTED not in summary:
+            text = (folder / SCENARIO_FILE).read_bytes()
+            replaceable = _essence(text) == _essence(scenario_toml.encode())
+    except (OSError, ValueError, KeyError, TypeError):
+        replaceable = False
+    if not replaceable:
+        raise InputError(f"--out {folder}: found another run or other files, expected a new or empty folder")
 
 
 def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:

@@ -58,7 +58,10 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One thing to do: open a group, or halt or finish the rollout. `detail` is for the log."""
+    """One thing to do: open a group, halt the rollout, or call it finished. `detail` is for the log.
+
+    `group` is the one to open, the one whose errors halt, or the last one, which has passed.
+    """
 
     verb: Verb
     group: int | None = None
@@ -91,7 +94,10 @@ class Decision:
 
 
 class Policy(Protocol):
-    """A rollout policy. `deadline_ms` is a permit the clock enforces by itself: see `GroupView.silent`."""
+    """A rollout policy.
+
+    `deadline_ms` is a permit the clock enforces by itself (see `GroupView.silent`); 0 or less: no deadline.
+    """
 
     deadline_ms: int
 

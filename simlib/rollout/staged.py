@@ -4,7 +4,8 @@ A group opens when the one before it has had its success threshold of reported s
 group) and has then soaked for its soak time. Every group that has opened stays under watch: when at
 least `min_sample` of its devices are judged and more than `error_threshold` of the judged have failed or
 gone silent, the whole rollout halts (strictly more, as hawkBit's error condition reads). A group of
-which nobody is left to judge has passed. Thresholds are exact fractions.
+which nobody is left to judge has passed. When the last group has passed and soaked, the rollout is
+finished; it stays under watch all the same. Thresholds are exact fractions.
 """
 
 from __future__ import annotations
@@ -44,20 +45,23 @@ class Staged:
         self._gates = spec.groups
         self._newest = -1
         self._passed_ms: int | None = None
-        self._over = False
+        self._finished = False
+        self._halted = False
 
     def decide(self, view: View) -> Decision:
         """See the module's docstring for the rules."""
-        if self._over:
+        if self._halted:
             return Decision()
         for number in range(self._newest + 1):
             if too_many_errors(self._gates[number], view.groups[number]):
-                self._over = True
+                self._halted = True
                 return Decision((Action(Verb.HALT, number, _judgement(view.groups[number])),))
         actions: list[Action] = []
-        while self._may_go_on(view):
+        while not self._finished and self._may_go_on(view):
             if self._newest + 1 == len(self._gates):
-                return Decision(tuple(actions), self._wake(view))
+                self._finished = True
+                actions.append(Action(Verb.FINISH, self._newest))
+                break
             self._newest += 1
             self._passed_ms = None
             actions.append(Action(Verb.OPEN, self._newest))
@@ -86,7 +90,7 @@ class Staged:
             else:  # enough errors already: only the sample is still too small
                 counts.append((number, Counter.JUDGED, max(gate.min_sample, seen.judged + 1)))
         at_ms = None
-        if self._newest + 1 < len(self._gates):
+        if not self._finished:
             gate, seen = self._gates[self._newest], view.groups[self._newest]
             if self._passed_ms is None:
                 counts.append((self._newest, Counter.SUCCEEDED, successes_to_pass(gate, seen.size)))

@@ -116,8 +116,10 @@ def algorithm_of(key: PrivateKey | PublicKey) -> str:
     elif isinstance(key, x25519.X25519PrivateKey | x25519.X25519PublicKey):
         return "x25519"
     elif isinstance(key, HybridPrivateKey | HybridPublicKey):
-        if (algorithm_of(key.classical), algorithm_of(key.post_quantum)) == HYBRID_PARTS:
+        found = (algorithm_of(key.classical), algorithm_of(key.post_quantum))
+        if found == HYBRID_PARTS:
             return HYBRID
+        raise InputError(f"pair of keys: found {' and '.join(found)}, expected {' and '.join(HYBRID_PARTS)}")
     else:
         for name, prefix in ML_DSA.items():
             if type(key).__name__.startswith(prefix):

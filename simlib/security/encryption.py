@@ -135,15 +135,6 @@ def decrypt_image(data: bytes, key: DecryptionKey, *, erased_value: int | None =
     return clear
 
 
-def encrypt_image_payload(data_in_clear: bytes, content_key: bytes) -> bytes:
-    """The image with its payload encrypted under `content_key`; everything else as it was.
-
-    What a swap does to an image it moves out of the primary slot. Raises `Refused` as `parse_image` does.
-    """
-    parsed = parse_image(data_in_clear, erased_value=0xFF)
-    return _with_payload(parsed, ctr_crypt(content_key, bytes(parsed.payload)))
-
-
 def _with_payload(parsed: ParsedImage, payload: bytes) -> bytes:
     data = memoryview(parsed.data)
     return b"".join((data[: parsed.header.header_size], payload, data[parsed.payload_end :]))

@@ -8,11 +8,9 @@ unless told to.
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
@@ -28,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from simlib.errors import InputError
+from simlib.firmware.files import write_whole
 from simlib.security.algorithms import (
     HybridPrivateKey,
     HybridPublicKey,
@@ -39,6 +38,7 @@ from simlib.security.algorithms import (
 TEST_KEY_MARK: Final = "simlib test key, not protected by a passphrase: for simulation and tests only"
 _BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----\r?\n?", re.DOTALL)
 _KEY_FILE_LIMIT_BYTES: Final = 1 << 20
+Key = TypeVar("Key", bound=PrivateKey | PublicKey)
 
 
 def public_path(path: Path) -> Path:
@@ -82,8 +82,8 @@ def save_private(
                 raise InputError(f"{target}: found an existing file, expected none (--force overwrites it)")
     pem = private_pem(private, passphrase)
     try:
-        _write_whole(path, pem, 0o600)
-        _write_whole(beside, public_pem(private.public_key()), 0o644)
+        write_whole(path, pem, 0o600)
+        write_whole(beside, public_pem(private.public_key()), 0o644)
     except OSError as error:
         raise InputError(f"{path}: found {error.strerror}, expected a place to write a key to") from error
     return beside
@@ -95,7 +95,7 @@ def load_private(path: Path, passphrase: bytes | None = None) -> PrivateKey:
     Raises `InputError` for a missing file, no private key in it, a missing, needless or wrong passphrase.
     """
     keys = [_private_of(block, path, passphrase) for block in _blocks(path)]
-    return keys[0] if len(keys) == 1 else HybridPrivateKey(*keys)
+    return keys[0] if len(keys) == 1 else _checked(HybridPrivateKey(*keys), path)
 
 
 def load_public(path: Path) -> PublicKey:
@@ -104,7 +104,7 @@ def load_public(path: Path) -> PublicKey:
     Raises `InputError` for a missing file, or no key in it that can be read without a passphrase.
     """
     keys = [_public_of(block, path) for block in _blocks(path)]
-    return keys[0] if len(keys) == 1 else HybridPublicKey(*keys)
+    return keys[0] if len(keys) == 1 else _checked(HybridPublicKey(*keys), path)
 
 
 def _blocks(path: Path) -> list[bytes]:
@@ -132,8 +132,7 @@ def _private_of(block: bytes, path: Path, passphrase: bytes | None) -> PrivateKe
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         found = "another passphrase or a damaged key" if encrypted else "a damaged or foreign key"
         raise InputError(f"{path}: found {found}, expected a PKCS#8 private key") from error
-    _check_known(key, path)
-    return key
+    return _checked(key, path)
 
 
 def _public_of(block: bytes, path: Path) -> PublicKeyTypes:
@@ -143,25 +142,13 @@ def _public_of(block: bytes, path: Path) -> PublicKeyTypes:
         key = load_pem_public_key(block)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise InputError(f"{path}: found a damaged or foreign key, expected a PEM public key") from error
-    _check_known(key, path)
-    return key
+    return _checked(key, path)
 
 
-def _check_known(key: PrivateKeyTypes | PublicKeyTypes, path: Path) -> None:
+def _checked(key: Key, path: Path) -> Key:
+    """`key`, if it is of an algorithm simlib knows, a pair of keys only if they are a hybrid one's."""
     try:
         algorithm_of(key)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-
-
-def _write_whole(path: Path, data: bytes, mode: int) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        temporary.chmod(mode)
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    return key

@@ -35,6 +35,7 @@ from simlib.security.algorithms import (
 )
 from simlib.security.derivation import derive_bytes, derive_private
 from simlib.security.keyfiles import load_private, load_public, public_path, save_private
+from simlib.security.pss import SALT_BYTES, sign_with_derived_salt
 
 __all__ = [
     "ALGORITHMS",
@@ -65,7 +66,7 @@ _SIGNATURE_TLVS: Final = {
 SIGNATURE_ALGORITHMS: Final = tuple(_SIGNATURE_TLVS)
 """The algorithms that sign images."""
 _PREHASHED: Final = Prehashed(SHA256())
-_PSS: Final = padding.PSS(mgf=padding.MGF1(SHA256()), salt_length=32)
+_PSS: Final = padding.PSS(mgf=padding.MGF1(SHA256()), salt_length=SALT_BYTES)
 
 
 @dataclass(frozen=True)
@@ -137,12 +138,15 @@ class SigningKey:
     def sign(self, digest: bytes, *, deterministic: bool = False) -> bytes:
         """The signature over a SHA-256 `digest`.
 
-        `deterministic` makes ECDSA follow RFC 6979; Ed25519 always is deterministic, PSS never.
+        With `deterministic` nothing is left to chance: ECDSA follows RFC 6979 and PSS derives its salt
+        (`simlib.security.pss`, for derived keys of simulated devices). Ed25519 needs no telling.
         """
         private = self.private
         if isinstance(private, ec.EllipticCurvePrivateKey):
             return private.sign(digest, ec.ECDSA(_PREHASHED, deterministic_signing=deterministic))
         if isinstance(private, rsa.RSAPrivateKey):
+            if deterministic:
+                return sign_with_derived_salt(private, digest)
             return private.sign(digest, _PSS, _PREHASHED)
         assert isinstance(private, ed25519.Ed25519PrivateKey)
         return private.sign(digest)

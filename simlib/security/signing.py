@@ -41,8 +41,8 @@ def sign_image(
 
     `header_size` [bytes] leaves room for a vector table's alignment, filled with `erased_value`.
     A `load_address` makes it an image for RAM. With `encrypt_to` the payload is encrypted under
-    `content_key` and that key wrapped with `ephemeral`, both fresh unless given. `deterministic` makes an
-    ECDSA signature follow RFC 6979. Raises `InputError` for a value that no image can hold.
+    `content_key` and that key wrapped with `ephemeral`, both fresh unless given. `deterministic` leaves
+    nothing of the signature to chance. Raises `InputError` for a value that no image can hold.
     """
     if encrypt_to is None and (content_key is not None or ephemeral is not None):
         raise InputError("content key: found one without a key to encrypt to, expected encrypt_to as well")

@@ -81,9 +81,8 @@ def build_cases(
         np.stack([population.cohort[chosen], population.base[chosen], population.recorded[chosen]], axis=1),
         axis=0,
     )
-    for cohort, base, recorded in kinds.tolist():
-        builder.add_regular(cohort, base, recorded)
-    for device in _with_faults(spec, population, chosen):
+    failing = {kind for kind in map(tuple, kinds.tolist()) if not builder.add_regular(*kind)}
+    for device in _with_faults(spec, population, chosen, failing):
         builder.add_faulty(
             device,
             int(population.keys[device]),
@@ -94,10 +93,23 @@ def build_cases(
     return table
 
 
-def _with_faults(spec: ScenarioSpec, population: Population, chosen: np.ndarray) -> list[int]:
-    """Devices whose first install meets a fault, or fails by itself so that a later one may."""
+def _with_faults(
+    spec: ScenarioSpec, population: Population, chosen: np.ndarray, failing: set[tuple[int, int, int]]
+) -> list[int]:
+    """Devices whose first install meets a fault, or fails by itself so that a later one may.
+
+    `failing` are the (cohort, base, recorded base) whose first install fails without any fault.
+    """
+    if not spec.faults.corruption and not spec.faults.power_cut:
+        return []
     keys = population.keys[chosen]
-    hit = population.base[chosen] != population.recorded[chosen]
+    hit = np.zeros(len(chosen), dtype=bool)
+    for cohort, base, recorded in failing:
+        hit |= (
+            (population.cohort[chosen] == cohort)
+            & (population.base[chosen] == base)
+            & (population.recorded[chosen] == recorded)
+        )
     for purpose, probability in (
         (Purpose.CORRUPTION, spec.faults.corruption),
         (Purpose.POWER_CUT, spec.faults.power_cut),
@@ -150,18 +162,27 @@ class _Builder:
         )
         return self._number[artefact.name]
 
-    def add_regular(self, cohort: int, base: int, recorded: int) -> None:
-        """The course without faults, with its revert, and by the full artefact where the patch is refused."""
+    def add_regular(self, cohort: int, base: int, recorded: int) -> bool:
+        """The course without faults, with its revert, and by the full artefact where the patch is refused.
+
+        Returns whether the first install succeeds.
+        """
         state = self._start(cohort, base)
         artefact = self._table.artefact_for[cohort, recorded]
-        while artefact != NO_ROW:
+        if artefact == NO_ROW:
+            return True
+        first = self._install(state, artefact)
+        for _ in range(self._spec.transfer.attempts):
             found = self._install(state, artefact)
-            after = self._table.states[found.state]
+            state = self._table.states[found.state]
+            if found.verdict == Reason.WRONG_BASE:
+                artefact = self._table.full
             if found.verdict == Reason.NONE or self._in_place(cohort):
-                self._boot(after)
-            if found.verdict != Reason.WRONG_BASE:
-                return
-            state, artefact = after, self._table.full
+                booted = self._boot(state)
+                state = self._table.states[booted.state]
+                if booted.running is None or booted.running == self._newest:
+                    break
+        return first.verdict == Reason.NONE
 
     def add_faulty(self, device: int, key: int, cohort: int, base: int, recorded: int) -> None:
         """The course of one device whose installs meet the faults drawn for it."""

@@ -7,8 +7,8 @@ Every install and boot on its way is run again with real bytes, memory of earlie
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from simlib.device import Step
@@ -28,7 +28,7 @@ from simlib.scenario import Scenario
 from simlib.simulation.cases import CaseTable
 from simlib.simulation.columns import assemble
 from simlib.simulation.run import prepare
-from simlib.simulation.tables import close_pending
+from simlib.simulation.tables import NO_TEXT, close_pending
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Explanation:
     outcome: str
     reason: str
     lines: tuple[Line, ...]
-    agrees: bool = field(default=True)  # the replay ends as the run's table says
+    agrees: bool  # the replay gives the row of the run's device table: end, bytes, energy and times
 
     def __str__(self) -> str:
         return "\n".join(self._text())
@@ -92,9 +92,9 @@ class History:
     opened_ms: int  # when its group opened; −1: never
     halted_ms: int | None
     end_ms: int  # of the run: the horizon, or when it was interrupted
+    interrupted: bool
     transfers: tuple[tuple[int, int], ...]  # when each of its transfers ended, and the bytes it was short
-    outcome: str
-    reason: str
+    row: Mapping[str, Any]  # of the device table
 
 
 def explain(scenario: Scenario, device: int, history: History) -> Explanation:
@@ -120,10 +120,13 @@ def explain(scenario: Scenario, device: int, history: History) -> Explanation:
             elif command == JOIN and (transfer := next(transfers, None)) is not None:
                 now, missing = transfer
                 transfer_ended(fleet, device, missing)
-                broken_off = missing > 0
-            else:  # ended, or still on the link when the run ended
+                broken_off = missing > 0 and halt == HALT_DOWNLOADS and now == history.halted_ms
+                if missing and now == history.end_ms and not broken_off:  # still on the link at the end
+                    break
+            else:
                 break
-    close_pending(fleet, halted=history.halted_ms is not None)
+    replay.book_the_rest(history.end_ms)
+    close_pending(fleet, halted=history.halted_ms is not None, interrupted=history.interrupted)
     outcome, reason = OUTCOMES[fleet.outcome[device]].value, REASONS[fleet.reason[device]].value
     return Explanation(
         device,
@@ -131,8 +134,44 @@ def explain(scenario: Scenario, device: int, history: History) -> Explanation:
         outcome,
         reason,
         tuple(replay.lines),
-        agrees=(history.outcome, history.reason) == (outcome, reason),
+        agrees=_row_of(fleet, device, labels) == {name: history.row[name] for name in _COMPARED},
     )
+
+
+_COMPARED = (
+    "final_version",
+    "outcome",
+    "reason",
+    "attempts",
+    "bytes_down",
+    "bytes_wasted",
+    "energy_radio_uj",
+    "energy_flash_uj",
+    "energy_compute_uj",
+    "offered_ms",
+    "started_ms",
+    "finished_ms",
+    "reported_ms",
+)
+
+
+def _row_of(fleet: Fleet, i: int, labels: list[str]) -> dict[str, Any]:
+    """What the replay says a device's row is, of the columns that it can differ in."""
+    return {
+        "final_version": NO_TEXT if fleet.running[i] == NO_ROW else labels[fleet.running[i]],
+        "outcome": OUTCOMES[fleet.outcome[i]].value,
+        "reason": REASONS[fleet.reason[i]].value,
+        "attempts": fleet.attempts[i],
+        "bytes_down": fleet.bytes_down[i],
+        "bytes_wasted": fleet.bytes_wasted[i],
+        "energy_radio_uj": fleet.radio_uj[i],
+        "energy_flash_uj": fleet.flash_uj[i],
+        "energy_compute_uj": fleet.compute_uj[i],
+        "offered_ms": fleet.offered_ms[i],
+        "started_ms": fleet.started_ms[i],
+        "finished_ms": fleet.finished_ms[i],
+        "reported_ms": fleet.reported_ms[i],
+    }
 
 
 class _Replay:
@@ -153,11 +192,23 @@ class _Replay:
         row = move_due(fleet, i)
         bench = self._cases.moves[row].found.steps if row != NO_ROW else ()
         command, value, _ = advance(fleet, now, i)
+        down, energy = self._since_last()
+        self.lines.append(Line(now, before.name.lower(), self._detail(now), down, energy, bench))
+        return command, value
+
+    def book_the_rest(self, now: int) -> None:
+        """A line for a transfer that the end of the run, at `now`, found under way."""
+        down, energy = self._since_last()
+        if down:
+            self.lines.append(Line(now, "downloading", "under way at the end of the run", down, energy))
+
+    def _since_last(self) -> tuple[int, int]:
+        """Bytes and energy since the last line."""
+        fleet, i = self._fleet, self._device
         spent = fleet.bytes_down[i], fleet.radio_uj[i] + fleet.flash_uj[i] + fleet.compute_uj[i]
         down, energy = spent[0] - self._spent[0], spent[1] - self._spent[1]
         self._spent = spent
-        self.lines.append(Line(now, before.name.lower(), self._detail(now), down, energy, bench))
-        return command, value
+        return down, energy
 
     def _detail(self, now: int) -> str:
         fleet, i = self._fleet, self._device

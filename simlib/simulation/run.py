@@ -110,8 +110,10 @@ def simulate(
     except KeyboardInterrupt:
         interrupted_ms = bound.clock.now
     wall_s = time.perf_counter() - started
-    tables.close_pending(fleet, halted=bound.log.halted_ms >= 0)
-    devices = tables.device_table(spec, prepared.population, prepared.release, prepared.cases, fleet)
+    end_ms = spec.horizon_ms if interrupted_ms is None else interrupted_ms
+    halted = bound.log.halted_ms >= 0
+    tables.close_pending(fleet, halted=halted, interrupted=interrupted_ms is not None)
+    devices = tables.device_table(spec, prepared.population, prepared.release, prepared.cases, fleet, end_ms)
     return Simulated(
         tables={
             "devices": devices,

@@ -2,7 +2,8 @@
 
 It knows only the messages that arrive. The rules of asking are those of `simlib.rollout.policy`: the
 service looks at whole ticks of its interval, and a tick at which nothing the policy asked for has
-happened is skipped. At a tick the policy has seen every message up to and including that millisecond.
+happened is skipped. At a tick the policy has seen every message up to and including that millisecond;
+only the first question, at time 0, comes before anything has happened.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from simlib.engine.order import Rank
 from simlib.lifecycle.columns import NEVER
 from simlib.lifecycle.steps import (
     SIGNAL_FAILED,
@@ -20,10 +22,6 @@ from simlib.lifecycle.steps import (
     SIGNAL_SUCCEEDED,
 )
 from simlib.rollout.policy import Action, Counter, GroupView, Policy, View
-
-RANK_DEADLINE = 0
-RANK_POLICY = 1
-RANK_SAMPLE = 2
 
 
 class Timer(Protocol):
@@ -97,7 +95,7 @@ class Service:
             return
         due = now + self._policy.deadline_ms
         if not self._deadlines:
-            self._clock.after(due, RANK_DEADLINE, self._expire)
+            self._clock.after(due, Rank.DEADLINE, self._expire)
         # One constant deadline: devices fall due in the order in which they began.
         self._deadlines.append((due, device))
 
@@ -110,7 +108,7 @@ class Service:
                 self._silent[group] += 1
                 self._count(now, group, Counter.ERRORS, Counter.JUDGED, Counter.SETTLED)
         if self._deadlines:
-            self._clock.after(self._deadlines[0][0], RANK_DEADLINE, self._expire)
+            self._clock.after(self._deadlines[0][0], Rank.DEADLINE, self._expire)
 
     def _count(self, now: int, group: int, *counters: Counter) -> None:
         for counter in counters:
@@ -124,7 +122,7 @@ class Service:
         tick = -(-max(earliest_ms, self._asked_ms + 1) // self._interval_ms) * self._interval_ms
         if tick < self._ask_ms:
             self._ask_ms = tick
-            self._clock.after(tick, RANK_POLICY, self._due)
+            self._clock.after(tick, Rank.POLICY, self._due)
 
     def _due(self, now: int) -> None:
         if now == self._ask_ms:  # an earlier condition may have replaced this call

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from simlib.engine.order import Rank
 from simlib.engine.simpy_clock import SimpyClock
 from simlib.lifecycle.columns import HALT_DOWNLOADS, HALT_OFFERS, Fleet
 from simlib.lifecycle.phases import Phase
@@ -19,7 +20,7 @@ from simlib.rollout.policy import Verb
 from simlib.scenario.model import ScenarioSpec
 from simlib.simulation.links import Attachment
 from simlib.simulation.recorder import Alert, Recorder, state_of
-from simlib.simulation.service import RANK_SAMPLE, Service
+from simlib.simulation.service import Service
 
 Extra = Callable[[SimpyClock, Fleet], None]
 """A notebook's own processes: called before the run with the clock and the columns."""
@@ -29,9 +30,9 @@ Extra = Callable[[SimpyClock, Fleet], None]
 class Exposure:
     """Where the fleet stood at the halt: the truth, which the policy does not see."""
 
-    offered: int
-    downloading: int
-    trial: int
+    offered: int  # so far, whatever became of them
+    downloading: int  # or backing off between two attempts
+    trial: int  # past the download and not yet confirmed: installing, rebooting, testing
     confirmed: int
     bricked: int
 
@@ -86,13 +87,30 @@ class SimpyRun:
         )
 
     def run(self, extra: Extra | None = None) -> None:
-        """Let the scenario's time pass, from 0 to the horizon inclusive."""
+        """Let the scenario's time pass, from 0 to the horizon inclusive.
+
+        A KeyboardInterrupt ends it early, with everything booked up to then, and passes on.
+        """
         if extra is not None:
             extra(self.clock, self.fleet)
         self._sample(0)
         self.service.start()
-        self.clock.run()
+        try:
+            self.clock.run()
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        """Book what is under way when the run ends: bytes on the links, and a last sample."""
+        now = self.clock.now
         self.log.events = self.clock.events
+        if self.recorder.samples[-1][0] < now:
+            self.recorder.sample(now, self._bytes_on_links(now))
+        for i, phase in enumerate(self.fleet.phase):
+            if phase == Phase.DOWNLOADING:
+                missing = self._attachment.links[self._attachment.link[i]].abort(now, i)
+                transfer_ended(self.fleet, i, missing)
+                self.recorder.grants.append((i, now, missing))
 
     def _life(self, i: int) -> Generator[Any, int, None]:
         """The process of one device; it begins at the check-in at which it may be offered the release."""
@@ -125,11 +143,12 @@ class SimpyRun:
             self._open(now, action.group)
         elif action.verb is Verb.HALT:
             self._halt(now, action)
+        elif action.verb is Verb.FINISH and action.group is not None:
+            self._pass(now, action.group)
 
     def _open(self, now: int, group: int) -> None:
         if group > 0:
-            self.log.groups[group - 1].closed_ms = now
-            self.log.groups[group - 1].decision = "passed"
+            self._pass(now, group - 1)
         self.log.groups[group].opened_ms = now
         self.log.groups[group].decision = "open"
         self.recorder.alert(
@@ -142,18 +161,22 @@ class SimpyRun:
             if first <= self._spec.horizon_ms:
                 self.clock.spawn(i, self._life(i), at=first)
 
+    def _pass(self, now: int, group: int) -> None:
+        self.log.groups[group].closed_ms = now
+        self.log.groups[group].decision = "passed"
+
     def _halt(self, now: int, action: Action) -> None:
         counts = self.recorder.counts
         self.log.halted_ms = now
         self.log.exposure = Exposure(
             offered=sum(1 for t in self.fleet.offered_ms if t >= 0),
             downloading=counts[Phase.DOWNLOADING] + counts[Phase.BACKING_OFF],
-            trial=counts[Phase.TRIAL] + counts[Phase.CONFIRMING] + counts[Phase.REVERTING],
+            trial=sum(counts[Phase.INSTALLING : Phase.REPORTING]),
             confirmed=self._ended(Outcome.UPDATED),
             bricked=self._ended(Outcome.BRICKED),
         )
         for number, group in enumerate(self.log.groups):
-            if group.decision == "open":
+            if number == action.group or group.decision == "open":
                 group.closed_ms = now
                 group.decision = "halted" if number == action.group else "stopped"
         number = -1 if action.group is None else action.group + 1
@@ -168,7 +191,10 @@ class SimpyRun:
         return self.recorder.counts[Phase.REPORTING + OUTCOME_CODE[outcome]]
 
     def _sample(self, now: int) -> None:
-        self.recorder.sample(now, sum(link.delivered_bytes(now) for link in self._attachment.links))
+        self.recorder.sample(now, self._bytes_on_links(now))
         following = min(now + self._spec.timeline_ms, self._spec.horizon_ms)
         if following > now:
-            self.clock.after(following, RANK_SAMPLE, self._sample)
+            self.clock.after(following, Rank.SAMPLING, self._sample)
+
+    def _bytes_on_links(self, now: int) -> int:
+        return sum(link.delivered_bytes(now) for link in self._attachment.links)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 
@@ -29,6 +30,7 @@ def run(
     so far. With ``memo=False`` the bench computes every case anew. Interrupting the clock (Ctrl-C) gives
     the result up to then, marked by ``summary["interrupted_at_ms"]``. Raises `InputError`.
     """
+    began = time.perf_counter()
     if isinstance(scenario, str):
         scenario = Scenario.load(scenario)
     made = simulate(
@@ -47,7 +49,7 @@ def run(
         halted_ms=made.halted_ms,
         exposure=None if made.exposure is None else asdict(made.exposure),
         events=made.events,
-        timings=Timings(made.setup_s, made.bench_s, made.wall_s),
+        timings=Timings(made.setup_s, made.bench_s, made.wall_s, time.perf_counter() - began),
         interrupted_ms=made.interrupted_ms,
     )
     return Run(scenario.to_toml(), made.tables, summary)

@@ -57,14 +57,25 @@ def test_small_commands_load_nothing_heavy(here: Path, arguments: tuple[str, ...
     assert done.stdout
 
 
+@pytest.mark.parametrize("unbuffered", ["1", ""])
 @pytest.mark.parametrize("arguments", [("--help",), ("presets",), ("image", "info", "secret.img", "--json")])
-def test_a_reader_that_leaves_is_no_error(here: Path, arguments: tuple[str, ...]) -> None:
-    process = start(*arguments)
+def test_a_reader_that_leaves_is_no_error(here: Path, arguments: tuple[str, ...], unbuffered: str) -> None:
+    process = start(*arguments, PYTHONUNBUFFERED=unbuffered)
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.close()
     assert process.stderr.read() == ""
     assert process.wait() == 0
+
+
+@pytest.mark.parametrize("unbuffered", ["1", ""])
+def test_a_refusal_nobody_reads_is_still_one(here: Path, unbuffered: str) -> None:
+    process = start("image", "verify", "noise", *VERIFY[3:], "--json", PYTHONUNBUFFERED=unbuffered)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read().startswith("not-an-image: noise")
+    assert process.wait() == 1
 
 
 def test_a_run_nobody_reads_is_saved(here: Path) -> None:
@@ -99,7 +110,7 @@ def test_closed_streams_change_no_exit_status(
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_an_answer_there_is_no_room_for_is_one_line(here: Path) -> None:
     for arguments in (VERIFY, ("image", "info", "secret.img", "--json")):
-        process = start(*arguments, before=("sh", "-c", 'exec "$@" >/dev/full', "sh"))
+        process = start(*arguments, before=("sh", "-c", 'exec "$@" >/dev/full', "sh"), PYTHONUNBUFFERED="")
         _, error = process.communicate()
         assert (process.returncode, error.count("\n")) == (2, 1), error
 

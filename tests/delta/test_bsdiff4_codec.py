@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simlib.delta import bsdiff4_codec
+from simlib.delta.bounded import BoundedStream
 from simlib.delta.bsdiff4_codec import Bsdiff4
 from simlib.delta.patch import CODECS
 from simlib.errors import Reason, Refused
@@ -84,6 +86,51 @@ def test_a_hand_made_patch_gives_what_bsdiff4_gives_or_is_refused(triples, sourc
         assert CODEC.apply(OLD, data, size) == bsdiff4.patch(OLD, data)
     else:
         assert refusal(data, size) is Reason.PATCH_DAMAGED
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.integers(1, 5),
+    st.integers(1, 9),
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30), st.integers(0, 600)), min_size=1, max_size=20),
+    st.randoms(use_true_random=False),
+)
+def test_where_runs_and_steps_end_makes_no_difference(run_triples, step_bytes, wanted, source):
+    triples = [(0, 200, 0)]  # enough result for this many triples
+    position = 0
+    for x, y, goal in wanted:
+        triples.append((x, y, goal - position - x))
+        position = goal
+    diff = source.randbytes(sum(x for x, _, _ in triples))
+    extra = source.randbytes(sum(y for _, y, _ in triples))
+    data = payload(triples, diff, extra)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(bsdiff4_codec, "RUN_TRIPLES", run_triples)
+        patched.setattr(bsdiff4_codec, "STEP_BYTES", step_bytes)
+        assert CODEC.apply(OLD, data, len(diff) + len(extra)) == bsdiff4.patch(OLD, data)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 100_000), max_size=8), st.integers(0, 150_000), st.integers(1, 70_000))
+def test_a_stream_is_read_in_any_portions_and_ends_where_its_bytes_do(portions, size, behind):
+    content = random.Random(size).randbytes(size)
+    stream = memoryview(bz2.compress(content))
+    reader = BoundedStream(stream, "stream")
+    read = [bytes(reader.read(portion)) for portion in portions]
+    assert b"".join(read) == content[: sum(portions)]
+    if sum(portions) < size:
+        with pytest.raises(Refused, match="patch-damaged: stream: found more bytes"):
+            reader.expect_end()
+    else:
+        reader.expect_end()
+    with pytest.raises(Refused, match="patch-damaged: stream: found its end 1 bytes early"):
+        BoundedStream(stream, "stream").take(size + 1)
+    longer = BoundedStream(memoryview(bytes(stream) + bytes(behind)), "stream")
+    assert longer.take(size) == content
+    with pytest.raises(Refused, match=f"found {behind} bytes behind the stream, expected none"):
+        longer.expect_end()
+    with pytest.raises(Refused, match="found its end, expected the end of a bzip2 stream"):
+        BoundedStream(stream[:-1], "stream").read(size + 1)
 
 
 INT64_MAX = (1 << 63) - 1

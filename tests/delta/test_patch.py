@@ -19,6 +19,7 @@ from simlib.delta import (
     codec_names,
     compare,
     create_patch,
+    default_result_limit,
     read_envelope,
 )
 from simlib.errors import InputError, Reason, Refused
@@ -30,9 +31,9 @@ PATCH = create_patch(OLD, NEW)
 HEAD = read_envelope(PATCH).header_size
 
 
-def reason_of(old, patch, limit=1 << 20, **options):
+def reason_of(old, patch, limit=1 << 20):
     with pytest.raises(Refused) as caught:
-        apply_patch(old, patch, max_result_bytes=limit, **options)
+        apply_patch(old, patch, max_result_bytes=limit)
     assert "\n" not in str(caught.value)
     return caught.value.reason
 
@@ -86,15 +87,14 @@ def test_the_wrong_base_is_refused(base):
 def test_the_wrong_base_is_refused_before_the_codec_runs(monkeypatch):
     import simlib.delta.bsdiff4_codec as codec
 
-    monkeypatch.setattr(codec, "bunzip2", lambda *_: pytest.fail("the codec ran on the wrong base"))
+    monkeypatch.setattr(codec.Bsdiff4, "apply", lambda *_: pytest.fail("the codec ran on the wrong base"))
     assert reason_of(NEW, PATCH) is Reason.WRONG_BASE
 
 
-def test_without_the_base_check_the_wrong_result_is_still_refused():
+def test_a_patch_sealed_for_another_base_gives_no_wrong_result():
     flipped = bytes([OLD[0] ^ 1]) + OLD[1:]
     assert len(bsdiff4.patch(flipped, PATCH[HEAD:])) == len(NEW)  # bsdiff4 itself notices nothing
-    assert reason_of(flipped, PATCH, expect_base=False) is Reason.RESULT_MISMATCH
-    assert apply_patch(OLD, PATCH, max_result_bytes=len(NEW), expect_base=False) == NEW
+    assert reason_of(flipped, reseal(PATCH[HEAD:], old=flipped)) is Reason.RESULT_MISMATCH
 
 
 def test_a_flipped_bit_anywhere_is_refused():
@@ -121,6 +121,13 @@ def test_a_byte_behind_the_patch_is_refused():
 def test_a_result_larger_than_allowed_is_refused():
     assert apply_patch(OLD, PATCH, max_result_bytes=len(NEW)) == NEW
     assert reason_of(OLD, PATCH, limit=len(NEW) - 1) is Reason.OVERSIZE
+
+
+@given(st.integers(0, 1 << 40))
+def test_the_default_limit_is_twice_the_base_and_at_least_2_mib(base_size):
+    limit = default_result_limit(base_size)
+    assert limit in (2 * base_size, 2 << 20)
+    assert limit >= max(2 * base_size, 2 << 20)
 
 
 def test_an_unknown_codec_is_refused():
@@ -215,5 +222,5 @@ def test_compare_gives_each_codec_a_row_with_the_compressed_full_images():
 def test_compare_shows_a_codec_whose_patch_does_not_apply(monkeypatch):
     import simlib.delta.bsdiff4_codec as codec
 
-    monkeypatch.setattr(codec, "_assemble", lambda old, triples, diff, extra: bytes(len(NEW)))
+    monkeypatch.setattr(codec.Bsdiff4, "apply", lambda *_: bytes(len(NEW)))
     assert [row.applied for row in compare(OLD, NEW)] == [False]

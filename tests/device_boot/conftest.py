@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from simlib.device import Device, DeviceConfig, new_device
-from simlib.device.bootloader import request_permanent, request_trial
+from simlib.device.bootloader import request_trial
+from simlib.device.bootloader.swap import trailer_of
 from simlib.draws import Stream
 from simlib.firmware.version import Version
 from simlib.security.encryption import decrypt_image
@@ -68,9 +69,14 @@ def put_candidate(device: Device, image: bytes) -> None:
 
 
 def stage(device: Device, image: bytes, *, permanent: bool = False) -> None:
-    """Put a candidate in place and ask for it."""
+    """Put a candidate in place and ask for it; for good as a file padded with a confirmed trailer does."""
     put_candidate(device, image)
-    (request_permanent if permanent else request_trial)(device)
+    if permanent:
+        trailer = trailer_of(device, "secondary")
+        trailer.write_image_ok()
+        trailer.write_magic()
+    else:
+        request_trial(device)
 
 
 @pytest.fixture
@@ -91,3 +97,22 @@ def staged() -> Callable[..., None]:
 @pytest.fixture
 def put() -> Callable[..., None]:
     return put_candidate
+
+
+@pytest.fixture
+def sign_encrypted() -> Callable[[str, int, bytes], bytes]:
+    """An image of so many bytes of payload, encrypted under the content key that is given."""
+
+    def sign(version: str, size: int, content_key: bytes) -> bytes:
+        return sign_image(
+            bytes(size),
+            Version.parse(version),
+            SIGNER,
+            security_counter=1,
+            encrypt_to=DEVICE_KEY.public(),
+            content_key=content_key,
+            ephemeral=EPHEMERAL,
+            deterministic=True,
+        )
+
+    return sign

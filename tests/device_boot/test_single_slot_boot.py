@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from simlib.device import FlashError, layouts
-from simlib.device.bootloader import Boot, Swap, boot, confirm, request_permanent, request_trial
+from simlib.device.bootloader import Boot, Swap, boot, confirm, request_trial
 from simlib.errors import Reason
 
 
@@ -24,7 +24,6 @@ def test_a_valid_image_boots_and_no_operation_touches_the_flash(bench: object) -
     assert booted.image_sha256 == hashlib.sha256(image).digest()
     assert (booted.trial, booted.swap, booted.reason) == (False, Swap.NONE, Reason.NONE)
     request_trial(device)
-    request_permanent(device)
     confirm(device)
     assert device.flash.ops == 0
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from simlib.device import DeviceConfig, layouts
-from simlib.device.bootloader import request_permanent, request_trial
+from simlib.device.bootloader import request_trial
 from simlib.device.bootloader.swap import trailer_of
 from simlib.device.trailer import Magic, SwapType, TrailerMap
 from simlib.firmware.image import pad_to_slot
@@ -59,7 +59,11 @@ def test_a_request_writes_the_bytes_of_a_padded_image(
     image = bench.image("1.2.0", 3000)
     device = bench.device(bench.image("1.1.0", 3000))
     put(device, image)
-    (request_permanent if permanent else request_trial)(device)
+    if permanent:
+        trailer_of(device, "secondary").write_image_ok()
+        trailer_of(device, "secondary").write_magic()
+    else:
+        request_trial(device)
     slot = device.area("secondary")
     padded = pad_to_slot(image, slot.size, write_size=write_size, confirm=permanent)
     assert slot.read(0, slot.size) == padded

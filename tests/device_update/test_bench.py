@@ -13,6 +13,7 @@ from simlib.device import bench as bench_module
 from simlib.device import memo as memo_module
 from simlib.device.bench import Bench
 from simlib.device.events import Boot, Confirm, Cut, Event, Install
+from simlib.device.layouts import max_image_bytes
 from simlib.device.memo import Memo
 from simlib.device.transition import Transition, pack, unpack
 from simlib.errors import InputError, Reason
@@ -139,6 +140,50 @@ def test_what_cannot_be_is_bad_input(make_release, two_slots, call, message) -> 
 def test_a_base_that_is_not_in_the_chain_is_bad_input(make_release, two_slots, base) -> None:
     with pytest.raises(InputError, match="base"):
         Bench(make_release()).start(two_slots, base)
+
+
+@pytest.mark.parametrize("layout", ["swap-move", "single-slot"])
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_a_device_whose_slot_is_too_small_for_its_image_never_runs(
+    make_release, two_slots, layout, encrypted
+) -> None:
+    release = make_release(encrypted=encrypted)
+    size = len(release.images[0])
+    fits: list[int] = []
+    for sectors in range(17, 40):
+        config = replace(two_slots, layout=layout, slot_size_bytes=512 * sectors)
+        limit = max_image_bytes(config, encrypted=encrypted)
+        bench = Bench(release)
+        if size <= limit:
+            fits.append(sectors)
+            assert bench.run(bench.start(config, 0), Boot()).running == 0
+        else:
+            assert not fits
+            told = rf"slot_size: found {512 * sectors} bytes.* {limit} under {layout}.* {size} bytes"
+            with pytest.raises(InputError, match=told):
+                bench.start(config, 0)
+    assert 0 < len(fits) < 23
+
+
+def test_a_confirmation_without_a_trial_changes_nothing(make_release, two_slots) -> None:
+    bench = Bench(make_release())
+    installed = bench.run(bench.start(two_slots, 0), Install("full"))
+    confirmed = bench.run(installed.state, Confirm())
+    assert (confirmed.state, confirmed.verdict, confirmed.ops) == (installed.state, Reason.NONE, 0)
+    assert bench.run(confirmed.state, Boot()).trial, "the trial is still to come"
+
+
+@pytest.mark.parametrize("size", [9_400, 13_000], ids=["installed", "refused by the driver"])
+def test_in_an_only_slot_a_confirmation_is_not_about_the_image_that_lies_there_now(
+    make_release, one_slot, size
+) -> None:
+    """The old image runs from RAM until the boot; its self-test says nothing about the new one."""
+    bench = Bench(make_release((9_000, size), payload="full"))
+    installed = bench.run(bench.start(one_slot, 0), Install("full"))
+    assert installed.verdict is (Reason.NONE if size == 9_400 else Reason.WRITE_REFUSED)
+    confirmed = bench.run(installed.state, Confirm())
+    assert (confirmed.state, confirmed.running) == (installed.state, 0)
+    assert bench.run(confirmed.state, Boot()).running == (1 if size == 9_400 else None)
 
 
 # Power cuts

@@ -94,7 +94,7 @@ def test_a_value_moved_to_another_key_is_not_believed(path: Path) -> None:
     assert Memo(path).get(OTHER) is None
 
 
-def test_a_locked_file_is_given_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_locked_file_is_passed_over_until_it_is_free(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memo_module, "_BUSY_SECONDS", 0.05)
     Memo(path).put(KEY, b"value")
     holder = sqlite3.connect(path, isolation_level=None)
@@ -104,8 +104,31 @@ def test_a_locked_file_is_given_up(path: Path, monkeypatch: pytest.MonkeyPatch) 
     store.put(OTHER, b"lost")
     holder.execute("ROLLBACK")
     holder.close()
-    assert Memo(path).get(KEY) == b"value", "the file was not touched"
-    assert Memo(path).get(OTHER) is None
+    assert store.get(KEY) == b"value", "the file was not touched, and the store uses it again"
+    assert store.get(OTHER) is None
+    store.put(OTHER, b"kept")
+    assert Memo(path).get(OTHER) == b"kept"
+
+
+@pytest.mark.parametrize("call", ["get", "put"])
+def test_a_store_found_busy_in_use_is_used_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    monkeypatch.setattr(memo_module, "_BUSY_SECONDS", 0.05)
+    store = Memo(path)
+    store.put(KEY, b"value")
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    for _ in range(3):
+        if call == "get":
+            assert store.get(KEY) is None
+        else:
+            store.put(OTHER, b"lost")
+    holder.execute("ROLLBACK")
+    holder.close()
+    assert store.get(KEY) == b"value"
+    store.put(OTHER, b"kept")
+    assert Memo(path).get(OTHER) == b"kept"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork to give up root's rights")
@@ -142,6 +165,19 @@ def test_a_store_grown_too_large_is_begun_anew(path: Path, monkeypatch: pytest.M
     Memo(path).put(KEY, bytes(5000))
     monkeypatch.setattr(memo_module, "LARGEST_FILE_BYTES", 1000)
     assert Memo(path).get(KEY) is None
+
+
+def test_a_store_grown_too_large_that_is_in_use_stays_in_use(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows removes no file that another process has open."""
+    Memo(path).put(KEY, bytes(5000))
+    monkeypatch.setattr(memo_module, "LARGEST_FILE_BYTES", 1000)
+    monkeypatch.setattr(Path, "unlink", lambda *_, **__: (_ for _ in ()).throw(PermissionError("in use")))
+    store = Memo(path)
+    assert store.get(KEY) == bytes(5000)
+    store.put(OTHER, b"kept")
+    assert store.get(OTHER) == b"kept"
 
 
 def _fill(path: Path, first: int) -> None:

@@ -11,7 +11,7 @@ import pytest
 from simlib.device.single import UpdateOptions, UpdateResult, partition_table, update_once
 from simlib.draws import Stream
 from simlib.errors import InputError, Reason, Refused
-from simlib.firmware.image import pad_to_slot
+from simlib.firmware.image import TlvType, pad_to_slot, parse_image
 from simlib.firmware.version import Version
 from simlib.outcomes import Outcome
 from simlib.security.keys import DecryptionKey, SigningKey, derive_private
@@ -86,10 +86,66 @@ def test_signed_images_are_installed_as_they_are(signed, payload, padded) -> Non
 
 
 def test_a_new_image_that_the_key_did_not_sign_is_the_devices_to_refuse(signed) -> None:
-    stranger = SigningKey.of(derive_private("ed25519", 4, "test key of a stranger"))
-    signed[1].write_bytes(sign_image(raw(3_000), Version(3, 0, 0), stranger, security_counter=9))
+    signed[1].write_bytes(sign_image(raw(3_000), Version(3, 0, 0), STRANGER, security_counter=9))
     result = update_once(*signed, SMALL, KEY.public())
     assert summary(result) == ("2.0.0", Outcome.FAILED, Reason.KEY_UNKNOWN)
+
+
+STRANGER = SigningKey.of(derive_private("ed25519", 4, "test key of a stranger"))
+
+
+def flipped(old: bytes) -> bytes:
+    at = parse_image(old).header.header_size + 100
+    return old[:at] + bytes([old[at] ^ 1]) + old[at + 1 :]
+
+
+def signed_by_a_stranger(old: bytes) -> bytes:
+    return sign_image(raw(3_000), Version(2, 0, 0), STRANGER, security_counter=4)
+
+
+def with_the_hash_of(old: bytes) -> bytes:
+    forged = bytearray(sign_image(raw(3_000, 7), Version(9, 0, 0), STRANGER, security_counter=9))
+    record, genuine = parse_image(bytes(forged)).find(TlvType.SHA256), parse_image(old).find(TlvType.SHA256)
+    forged[record.offset + 4 : record.offset + 36] = genuine.value
+    return bytes(forged)
+
+
+FORGED = [
+    (flipped, Reason.HASH_MISMATCH),
+    (signed_by_a_stranger, Reason.KEY_UNKNOWN),
+    (with_the_hash_of, Reason.HASH_MISMATCH),
+]
+
+
+@pytest.mark.parametrize("payload", ["full", "delta"])
+@pytest.mark.parametrize(("forge", "reason"), FORGED)
+def test_a_refused_image_that_carries_the_old_ones_hash_does_not_count_as_updated(
+    signed, payload, forge, reason
+) -> None:
+    signed[1].write_bytes(forge(signed[0].read_bytes()))
+    result = update_once(*signed, replace(SMALL, payload=payload), KEY.public())
+    assert summary(result) == ("2.0.0", Outcome.FAILED, reason)
+    assert not any(step.phase == "confirm" for step in result.journal), "nothing was on trial"
+
+
+@pytest.mark.parametrize(("forge", "reason"), FORGED)
+def test_nor_does_it_when_power_is_cut_on_the_way(signed, forge, reason) -> None:
+    signed[1].write_bytes(forge(signed[0].read_bytes()))
+    ops = update_once(*signed, SMALL, KEY.public()).flash_ops
+    for op in (1, ops // 2, ops):
+        result = update_once(*signed, replace(SMALL, cut_at=op), KEY.public())
+        assert summary(result) == ("2.0.0", Outcome.FAILED, Reason.POWER_CUT)
+
+
+@pytest.mark.parametrize("layout", ["swap-move", "single-slot"])
+def test_the_image_that_runs_already_is_refused_without_an_operation(signed, layout) -> None:
+    signed[1].write_bytes(signed[0].read_bytes())
+    options = replace(SMALL, layout=layout)
+    result = update_once(*signed, options, KEY.public())
+    assert summary(result) == ("2.0.0", Outcome.FAILED, Reason.ALREADY_INSTALLED)
+    assert result.flash_ops == 0
+    with pytest.raises(InputError, match=r"cut-at: found 1, expected none: .*already-installed"):
+        update_once(*signed, replace(options, cut_at=1), KEY.public())
 
 
 def test_a_new_image_with_a_lower_security_counter_is_refused(signed) -> None:
@@ -143,20 +199,27 @@ def test_most_cuts_brick_a_device_with_one_slot(files) -> None:
     assert ends.count(Outcome.BRICKED) > len(ends) / 2
 
 
+@pytest.mark.parametrize("grows", [False, True], ids=["as large", "larger"])
 @pytest.mark.parametrize("layout", ["swap-move", "single-slot"])
 @pytest.mark.parametrize("sector", [512, 4096])
-def test_the_slot_is_the_smallest_that_carries_both(files, layout, sector) -> None:
+def test_the_slot_is_the_smallest_that_carries_both(tmp_path: Path, layout, sector, grows) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_bytes(raw(9_000))
+    new.write_bytes(raw(9_000 + (sector if grows else 0), 9))
     options = UpdateOptions(layout=layout, sector_size_bytes=sector)
-    slot = next(p for p in update_once(*files, options).partitions if p.name == "primary").size
-    assert update_once(*files, replace(options, slot_size_bytes=slot)).outcome is Outcome.UPDATED
-    if slot > sector:
-        smaller = replace(options, slot_size_bytes=slot - sector)
-        try:
-            outcome = update_once(*files, smaller).outcome
-        except InputError as error:
-            assert "slot-size" in str(error)
-        else:
-            assert outcome is not Outcome.UPDATED
+    slot = next(p for p in update_once(old, new, options).partitions if p.name == "primary").size
+    assert summary(update_once(old, new, replace(options, slot_size_bytes=slot)))[1] is Outcome.UPDATED
+    smaller = replace(options, slot_size_bytes=slot - sector)
+    if not grows:
+        with pytest.raises(InputError, match=f"slot-size: found {slot - sector} for an old image of"):
+            update_once(old, new, smaller)
+    elif layout == "swap-move":
+        result = update_once(old, new, smaller)
+        assert summary(result) == ("1.0.0", Outcome.FAILED, Reason.STORAGE_SHORT)
+    else:
+        result = update_once(old, new, smaller)
+        assert summary(result) == (None, Outcome.BRICKED, Reason.NO_VALID_IMAGE)
+        assert any("out-of-partition" in step.detail for step in result.journal)
 
 
 def test_the_partition_table_covers_the_dump_without_gaps(files) -> None:
@@ -203,9 +266,8 @@ def test_files_that_are_not_what_they_should_be(files, signed, tmp_path: Path) -
         update_once(files[0], signed[1], SMALL, KEY.public())
     with pytest.raises(InputError, match="raw binaries"):
         update_once(*signed, replace(SMALL, encrypted=True), KEY.public())
-    stranger = SigningKey.of(derive_private("ed25519", 4, "test key of a stranger")).public()
     with pytest.raises(Refused, match=r"old\.img") as refused:
-        update_once(*signed, SMALL, stranger)
+        update_once(*signed, SMALL, STRANGER.public())
     assert refused.value.reason is Reason.KEY_UNKNOWN
     key = DecryptionKey.of(derive_private("ecies-p256", 4, "test key of a device"))
     signed[1].write_bytes(sign_image(raw(3_000), Version(3, 0, 0), KEY, encrypt_to=key.public()))

@@ -9,15 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simlib.delta import create_patch
+from simlib.delta import create_patch, read_envelope
+from simlib.delta.envelope import seal
 from simlib.device import Device, DeviceConfig, new_device
 from simlib.device.bootloader import boot
 from simlib.device.bootloader.outcome import Swap
+from simlib.device.device import Step
 from simlib.device.events import flip_bit
-from simlib.device.updater import _patched, confirm_update, install
+from simlib.device.meter import Meter
+from simlib.device.rebuild import _patched
+from simlib.device.updater import confirm_update, install
 from simlib.errors import Reason
+from simlib.firmware.image import TlvType, parse_image
 from simlib.release import Artefact, Manifest, Release, open_manifest, sign_manifest
-from simlib.security.encryption import ctr_crypt, wrap_key
+from simlib.security.encryption import ctr_crypt, unwrap_key, wrap_key
 from simlib.security.keys import SigningKey, derive_private
 
 SIGNATURES = ("ecdsa-p256", "ed25519", "rsa-3072")
@@ -145,6 +150,112 @@ def test_a_full_artefact_erases_each_sector_just_ahead_of_its_first_write(make_r
     assert all(device.area("secondary").partition.offset <= at for _, at in calls)
 
 
+def steps_of(device: Device, phase: str) -> list[Step]:
+    return [step for step in device.journal if step.phase == phase]
+
+
+def test_a_refused_patch_is_charged_as_far_as_it_got_and_journalled(make_release, two_slots) -> None:
+    """By how far: the key is another device's; the payload is not the envelope's; the codec gives up on it;
+    it makes another result than it names."""
+    release, other = make_release(), make_release(seed=8)
+    good = facts_of(release, artefact(release, "delta"))
+    key = unwrap_key(good.wrapped_key, release.decryption_key)
+    patch = ctr_crypt(key, artefact(release, "delta").blob)
+    start = read_envelope(patch).header_size
+    old, new = release.images[0], release.images[1]
+    spoilt = flip_bit(patch[start:], 8 * (len(patch) - start - 20))
+    forged = seal("bsdiff4", old, new, create_patch(old, flip_bit(new, 9_999))[start:])
+    to_another = wrap_key(key, other.decryption_key.public(), other.decryption_key)
+    cases = (
+        (patch, {"wrapped_key": to_another}, Reason.DECRYPTION_FAILED),
+        (patch[:start] + spoilt, {}, Reason.PATCH_DAMAGED),
+        (seal("bsdiff4", old, new, spoilt), {}, Reason.PATCH_DAMAGED),
+        (forged, {}, Reason.RESULT_MISMATCH),
+        (patch, {}, Reason.NONE),
+    )
+    found = []
+    for content, changes, reason in cases:
+        device = device_of(release, two_slots)
+        bad = resigned(release, artefact(release, "delta"), ctr_crypt(key, content), **changes)
+        assert take(device, release, bad) is reason
+        (step,) = steps_of(device, "patch")
+        assert (f"refused, {reason}" in step.detail) == (reason is not Reason.NONE)
+        found.append(step.energy_nj)
+    unwrapped, hashed, given_up, mismatch, whole = found
+    assert 0 < unwrapped < hashed < given_up < mismatch
+    meter = device_of(release, two_slots).meter
+    meter.patch(len(new))
+    made, so_far = meter.compute_nj, meter.compute_nj
+    assert given_up >= hashed + made - 10, "at most all was made"
+    meter.sha256(len(new))
+    # The forged patch differs from the good one by some bytes of length.
+    assert abs(mismatch - given_up - (meter.compute_nj - so_far)) < made // 20
+    assert abs(whole - mismatch) < made // 20
+
+
+def verifications(device: Device, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Filled with the algorithm of every signature that is charged from here on."""
+    charged: list[str] = []
+    real = Meter.verify
+    monkeypatch.setattr(Meter, "verify", lambda meter, name: (charged.append(name), real(meter, name))[1])
+    return charged
+
+
+def test_a_verification_is_charged_by_the_key_that_was_tried_and_only_then(
+    make_release, two_slots, monkeypatch
+) -> None:
+    release, other = make_release(encrypted=False), make_release(encrypted=False, signature="ed25519")
+    keys = (other.verify_key, release.verify_key)  # the one that signed is not the first
+    good = artefact(release, "full")
+    device = new_device(two_slots, keys, None, release.images[0], 1)
+    charged = verifications(device, monkeypatch)
+
+    def charged_for(manifest: bytes, blob: bytes) -> tuple[Reason, list[str]]:
+        charged.clear()
+        return install(device, keys, manifest, blob), list(charged)
+
+    def image(changed: bytes) -> tuple[bytes, bytes]:
+        bad = resigned(release, good, changed, image_sha256=sha256(changed).digest(), image_size=len(changed))
+        return bad.manifest, bad.blob
+
+    ecdsa, wire = "ecdsa-p256", release.wire_image
+    record = parse_image(wire).find(TlvType.ECDSASIG)
+    retyped = bytearray(wire)
+    retyped[record.offset] = TlvType.ED25519
+    assert charged_for(b"no manifest", good.blob) == (Reason.MANIFEST_INVALID, [])
+    assert charged_for(good.manifest[:-1] + b"\0", good.blob) == (Reason.MANIFEST_INVALID, [ecdsa])
+    unknown = make_release(encrypted=False, seed=8)
+    assert charged_for(artefact(unknown, "full").manifest, good.blob) == (Reason.MANIFEST_INVALID, [])
+    assert charged_for(*image(flip_bit(wire, 8 * 5_000))) == (Reason.HASH_MISMATCH, [ecdsa])
+    assert charged_for(*image(flip_bit(wire, 8 * len(wire) - 9))) == (Reason.SIGNATURE_INVALID, [ecdsa] * 2)
+    assert charged_for(*image(bytes(retyped)))[1] == [ecdsa], "of the wrong kind: not tried"
+    assert charged_for(good.manifest, good.blob) == (Reason.NONE, [ecdsa] * 2)
+    assert charged_for(*image(other.wire_image)) == (Reason.NONE, [ecdsa, "ed25519"])
+
+
+def test_a_refusal_before_the_hash_costs_no_hash(make_release, two_slots) -> None:
+    release = make_release()
+    wire, costs = release.wire_image, []
+    parsed = parse_image(wire)
+    unknown = bytearray(wire)
+    unknown[parsed.find(TlvType.KEYHASH).offset] = 0xA0
+    wrapping = flip_bit(wire, 8 * (parsed.find(TlvType.ENCEC256).offset + 80))
+    payload = flip_bit(wire, 8 * 5_000)
+    for blob in (bytes(unknown), wrapping, payload, wire):
+        device = device_of(release, two_slots)
+        take(device, release, resigned(release, artefact(release, "full"), blob))
+        costs.append(steps_of(device, "check")[-1].energy_nj)
+    meter = device_of(release, two_slots).meter
+    assert costs[0] == 0
+    meter.ecies_unwrap()
+    assert costs[1] == meter.compute_nj
+    meter.aes_ctr(parsed.header.image_size)
+    meter.sha256(len(wire))
+    assert costs[2] == meter.compute_nj
+    meter.verify("ecdsa-p256")
+    assert costs[3] == meter.compute_nj
+
+
 # What is refused, and what that leaves
 
 
@@ -192,22 +303,20 @@ def test_another_length_is_refused_before_a_byte_is_written(make_release, two_sl
     check_refusal(device, release, bad, expected)
 
 
+@pytest.mark.parametrize("encrypted", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=12, deadline=None)
 @given(data=st.data())
-def test_a_blob_changed_and_signed_anew_is_refused_by_its_inside(make_release, two_slots, kind, data) -> None:
+def test_a_blob_changed_and_signed_anew_is_refused_by_its_inside(
+    make_release, two_slots, kind, encrypted, data
+) -> None:
     """The release key has leaked, the image key has not: for the test both are the same, so only the blob is
     touched. A full artefact is caught by the image's hash or signature, a patch by its envelope or result."""
-    release = make_release(encrypted=False)
+    release = make_release(encrypted=encrypted)
     good = artefact(release, kind)
     bit = data.draw(st.integers(0, 8 * len(good.blob) - 1))
-    device = device_of(release, two_slots)
-    before = protected_bytes(device)
     bad = resigned(release, good, flip_bit(good.blob, bit))
-    reason = take(device, release, bad)
-    assert reason is not Reason.NONE
-    assert protected_bytes(device) == before
-    assert boot(device).image_sha256 == sha256(release.images[0]).digest()
+    check_refusal(device_of(release, two_slots), release, bad, *(set(Reason) - {Reason.NONE}))
 
 
 def test_an_artefact_of_another_publisher_is_refused(make_release, two_slots) -> None:
@@ -241,6 +350,32 @@ def test_a_counter_promised_by_the_manifest_alone_is_refused(make_release, two_s
     assert take(device, release, bad) is Reason.ARTEFACT_MISMATCH
     lower = device_of(release, two_slots, counter=3)
     assert take(lower, release, bad) is Reason.SECURITY_COUNTER_LOW, "the image's own counter is checked too"
+
+
+def test_a_manifest_that_gives_a_plain_image_another_hash_is_refused(
+    make_release, two_slots, one_slot
+) -> None:
+    release = make_release(encrypted=False)
+    bad = resigned(release, artefact(release, "full"), image_sha256=bytes(32))
+    check_refusal(device_of(release, two_slots), release, bad, Reason.ARTEFACT_MISMATCH)
+    single = device_of(release, one_slot)
+    assert take(single, release, bad) is Reason.ARTEFACT_MISMATCH
+    assert single.flash.ops == 0, "an only slot is not overwritten for it"
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_what_is_there_already_is_refused_before_a_byte_is_written(
+    make_release, two_slots, one_slot, encrypted
+) -> None:
+    release = make_release(encrypted=encrypted)
+    for config in (two_slots, one_slot):
+        device = device_of(release, config, base=1)
+        assert take(device, release, artefact(release, "full")) is Reason.ALREADY_INSTALLED
+        assert device.flash.ops == 0
+        assert boot(device).image_sha256 == sha256(release.images[1]).digest()
+    broken = device_of(release, one_slot, base=1)
+    broken.area("primary").erase(0)
+    assert take(broken, release, artefact(release, "full")) is Reason.NONE, "not what is there: it is gone"
 
 
 def test_other_hardware_is_refused_before_a_byte_is_written(make_release, two_slots) -> None:
@@ -369,6 +504,30 @@ def test_the_only_slot_is_overwritten_in_the_clear(make_release, one_slot) -> No
     assert (booted.image_sha256, booted.trial) == (sha256(release.images[1]).digest(), False)
     confirm_update(device)
     assert device.security_counter == 2
+
+
+def test_an_encrypted_image_is_deciphered_piece_by_piece_on_its_way_into_the_only_slot(
+    make_release, one_slot
+) -> None:
+    """Operation by operation, time is that of erase, deciphering of the piece, write: none is done ahead."""
+    release = make_release(payload="full")
+    device = device_of(release, one_slot)
+    take(device, release, artefact(release, "full"))
+    flash, header = device.flash, parse_image(release.wire_image).header
+    write = next(n for n, step in enumerate(device.journal) if step.phase == "write")
+    meter = device_of(release, one_slot).meter
+    meter.time_ns = sum(step.time_ns for step in device.journal[:write])
+    ends: list[int] = []
+    payload_end = header.header_size + header.image_size
+    for at in range(0, len(release.wire_image), 1024):
+        for _ in range(2 if at + 512 < len(release.wire_image) else 1):
+            meter.flash(flash._erase_ns, 0)
+            ends.append(meter.time_ns)
+        end = min(at + 1024, len(release.wire_image))
+        meter.aes_ctr(max(0, min(end, payload_end) - max(at, header.header_size)))
+        meter.flash(-(-(end - at) // flash.profile.word_bytes) * flash.profile.word_ns, 0)
+        ends.append(meter.time_ns)
+    assert flash.op_end_ns == ends
 
 
 def test_a_patch_needs_a_second_slot(make_release, one_slot) -> None:

@@ -1,4 +1,4 @@
-"""Where the cache is on each platform, and that its files are whole."""
+"""Where the cache is on each platform."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from simlib.firmware.cache import cache_dir, write_whole
+from simlib.firmware.cache import cache_dir
 
 HOME = Path.home()
 
@@ -28,22 +28,3 @@ def test_the_cache_lies_where_the_platform_keeps_caches(
     environment: dict[str, str], platform: str, expected: Path
 ) -> None:
     assert cache_dir(environment, platform) == expected
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    target = tmp_path / "made" / "file"
-    write_whole(target, b"old")
-
-    def fails(self: Path, target: Path) -> Path:
-        raise OSError("disk full")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Path, "replace", fails)
-        with pytest.raises(OSError, match="disk full"):
-            write_whole(target, b"new")
-    assert target.read_bytes() == b"old"
-    assert list(target.parent.iterdir()) == [target]
-    write_whole(target, b"new")
-    assert target.read_bytes() == b"new"

@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from simlib.device.config import DeviceConfig
+from simlib.device.trailer import TrailerMap
 from simlib.errors import InputError, Reason, Refused
 from simlib.firmware.header import Flag, Header
 from simlib.firmware.image import check_fits_slot, describe_image, pad_to_slot, parse_image
 from simlib.firmware.tlv import Tlv, TlvType, build_area
-from simlib.firmware.trailer import Trailer, trailer_size
+from simlib.firmware.trailer import MAX_SECTORS, Trailer, trailer_size
 from simlib.firmware.version import Version
 
 HEADER = Header(32, 0, 10, Flag(0), Version(1, 0, 0))
@@ -39,6 +41,33 @@ def test_trailer_sizes_are_those_of_mcubootss_layout() -> None:
     # 128 sectors, three states each; four fields; the magic, aligned
     assert [trailer_size(size, encrypted=False) for size in (4, 8, 16, 32)] == [1584, 3120, 6224, 12448]
     assert trailer_size(4, encrypted=True) == 1584 + 2 * 32
+
+
+@given(
+    st.sampled_from([4, 8, 16, 32]),
+    st.sampled_from([512, 4096]),
+    st.integers(32, 600),
+    st.booleans(),
+)
+def test_the_trailer_of_a_file_is_as_large_as_the_boot_loaders(
+    write_size: int, sector_size: int, sectors: int, encrypted: bool
+) -> None:
+    config = DeviceConfig("swap-move", sectors * sector_size, 0, sector_size, write_size)
+    size = trailer_size(write_size, encrypted=encrypted, max_sectors=max(MAX_SECTORS, sectors))
+    assert size == TrailerMap.of(config, encrypted=encrypted).size
+
+
+@given(st.sampled_from([1, 4, 32]), st.integers(129, 2000))
+def test_a_slot_of_more_sectors_has_room_for_less(write_size: int, max_sectors: int) -> None:
+    slot_size = len(IMAGE) + trailer_size(write_size, encrypted=False)
+    check_fits_slot(IMAGE, slot_size, write_size=write_size)
+    more = 3 * write_size * (max_sectors - MAX_SECTORS)
+    for size in (slot_size, slot_size + more - 1):
+        with pytest.raises(InputError, match=f"expected at least {slot_size + more} for image and trailer"):
+            check_fits_slot(IMAGE, size, write_size=write_size, max_sectors=max_sectors)
+        with pytest.raises(InputError, match="slot size"):
+            pad_to_slot(IMAGE, size, write_size=write_size, confirm=True, max_sectors=max_sectors)
+    check_fits_slot(IMAGE, slot_size + more, write_size=write_size, max_sectors=max_sectors)
 
 
 @pytest.mark.parametrize("write_size", [0, 3, 64])

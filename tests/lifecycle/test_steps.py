@@ -2,13 +2,14 @@
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simlib.draws import CERTAIN, device_key
+from simlib.draws import CERTAIN, Purpose, device_key, draw32
 from simlib.errors import Reason
 from simlib.lifecycle import columns as rule
-from simlib.lifecycle.columns import HALT_OFFERS, NEVER, NO_ROW, Fleet
+from simlib.lifecycle.columns import HALT_DOWNLOADS, HALT_OFFERS, NEVER, NO_ROW, Fleet
 from simlib.lifecycle.phases import LEGAL_MOVES, Phase
 from simlib.lifecycle.steps import (
     DAY_MS,
@@ -63,7 +64,7 @@ def fleet(**changes) -> Fleet:
     on_install = [NO_ROW] * (STATES * ARTEFACTS)
     for state in (0, 4, 8):
         on_install[state * ARTEFACTS + 1] = on_install[state * ARTEFACTS] = ROW["install"]
-    on_boot = [NO_ROW] * STATES
+    on_boot = [ROW["recover old"]] * STATES
     on_boot[1], on_boot[2] = ROW["boot new"], ROW["boot old"]
     on_boot[5], on_boot[6] = ROW["recover old"], ROW["boot new"]
     on_boot[7], on_boot[8] = ROW["boot nothing"], ROW["boot nothing"]
@@ -298,6 +299,67 @@ def test_every_life_is_legal_and_every_byte_is_kept_or_wasted(
             assert f.bytes_down[0] - f.bytes_wasted[0] == f.wire_bytes[f.artefact[0]]
 
 
+def test_what_a_resumed_download_throws_away_is_fetched_again():
+    # Drops at every attempt but the last: the draws of this key never fall on a whole granule.
+    f = fleet(rules={rule.RULE_DROP_BELOW: CERTAIN // 2, rule.RULE_RESUME: 1, rule.RULE_ATTEMPTS: 50})
+    f.key[0] = next(
+        key
+        for key in (device_key(seed, 0) for seed in range(100))
+        if draw32(key, Purpose.DROP, 0) < CERTAIN // 2 <= draw32(key, Purpose.DROP, 1)
+    )
+    received = []
+    now = HOUR
+    while f.phase[0] != Phase.INSTALLING:
+        command, value, _ = advance(f, now, 0)
+        if command == JOIN:
+            received.append(value)
+            transfer_ended(f, 0, 0)
+        else:
+            now = value
+    kept = received[0] // 4096 * 4096
+    assert len(received) == 2 and 0 < kept < received[0] < SIZE
+    assert received[1] == SIZE - kept
+    assert (f.bytes_down[0], f.bytes_wasted[0]) == (sum(received), received[0] - kept)
+
+
+def test_a_device_put_off_for_good_after_it_began_has_failed_and_wasted_what_it_had():
+    f = fleet(rules={rule.RULE_DROP_BELOW: CERTAIN, rule.RULE_RESUME: 1, rule.RULE_ATTEMPTS: 9})
+    advance(f, HOUR, 0)
+    transfer_ended(f, 0, 0)
+    _, now, _ = advance(f, 2 * HOUR, 0)  # dropped, backs off
+    f.battery_low_below[0] = CERTAIN
+    while f.phase[0] != Phase.REPORTING:
+        _, now, _ = advance(f, now, 0)
+    assert end(f) == ("failed", "battery-low")
+    assert f.bytes_wasted[0] == f.bytes_down[0] > 0
+
+
+def test_an_offered_device_that_has_not_begun_is_turned_away_after_the_halt():
+    f = fleet(rules={rule.RULE_WINDOW_FROM: 2 * HOUR, rule.RULE_WINDOW_TO: 3 * HOUR})
+    _, opens, signals = advance(f, HOUR, 0)
+    assert f.phase[0] == Phase.OFFERED and opens == 2 * HOUR and signals
+    f.halted[0] = HALT_OFFERS
+    assert advance(f, opens, 0)[0] == END
+    assert end(f) == ("pending", "rollout-halted") and f.offered_ms[0] == HOUR
+
+
+def test_a_halt_that_aborts_ends_a_device_that_was_backing_off():
+    f = fleet(rules={rule.RULE_DROP_BELOW: CERTAIN})
+    advance(f, HOUR, 0)
+    transfer_ended(f, 0, 0)
+    _, now, _ = advance(f, 2 * HOUR, 0)
+    assert f.phase[0] == Phase.BACKING_OFF
+    f.halted[0] = HALT_DOWNLOADS
+    assert advance(f, now, 0)[0] == TIMER
+    assert end(f) == ("failed", "rollout-halted")
+
+
+def test_a_transition_the_bench_was_not_asked_for_is_an_error_and_never_another_row():
+    f = fleet(on_confirm=[NO_ROW] * STATES)
+    with pytest.raises(LookupError):
+        live(f)
+
+
 @given(st.integers(0, 2**32), st.integers(0, 20 * DAY_MS), st.integers(CERTAIN // 10, CERTAIN))
 def test_the_next_check_in_is_the_first_scheduled_one_that_takes_place(seed, earliest, presence):
     f = fleet(key=[device_key(seed, 0)], wake_below=[presence])
@@ -308,6 +370,11 @@ def test_the_next_check_in_is_the_first_scheduled_one_that_takes_place(seed, ear
         assert next_checkin(f, 0, (earliest + when) // 2) == when
         assert next_checkin(f, 0, when) == when
         assert next_checkin(f, 0, when + 1) > when
+
+
+def test_a_window_of_a_whole_day_is_always_open():
+    f = fleet(rules={rule.RULE_WINDOW_FROM: 0, rule.RULE_WINDOW_TO: DAY_MS})
+    assert window_opens(f, 5 * HOUR) == 5 * HOUR
 
 
 @given(st.integers(0, 5 * DAY_MS), st.integers(0, DAY_MS - 1), st.integers(0, DAY_MS - 1))

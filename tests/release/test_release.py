@@ -305,7 +305,7 @@ from hashlib import sha256
 from simlib.release import build_release
 from simlib.scenario.model import ReleaseSpec
 
-for signature in ("ecdsa-p256", "ed25519"):
+for signature in ("ecdsa-p256", "ed25519", "rsa-3072"):
     for encrypted in (True, False):
         spec = ReleaseSpec("files", tuple(sys.argv[1:]), 5, 0, 0, (), "delta", "bsdiff4", Fraction(4, 5),
                            encrypted, signature, ("rev-a", "rev-b"))
@@ -329,7 +329,7 @@ def test_the_same_specification_gives_the_same_bytes_in_any_process(files):
         for hash_seed in ("1", "2")
     }
     assert len(outputs) == 1
-    assert outputs.pop().count("\n") == 4
+    assert outputs.pop().count("\n") == 6
 
 
 def test_a_synthetic_chain_is_patched_from_every_older_release():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from simlib.errors import InputError
 from simlib.results import DEVICE_COLUMNS, Run, Timings, digest_of, summarise
 from simlib.results.digest import TEXT_COLUMNS
-from simlib.results.store import TABLES
+from simlib.results.store import TABLES, refuse_other_run
 
 
 def device_frame(n=5, **changes):
@@ -29,7 +29,7 @@ def summary_of(devices, **changes):
         "halted_ms": -1,
         "exposure": None,
         "events": 9,
-        "timings": Timings(0.1, 0.2, 0.3),
+        "timings": Timings(0.1, 0.2, 0.3, 0.7),
     }
     return summarise(devices=devices, **(facts | changes))
 
@@ -84,12 +84,50 @@ def test_saving_the_same_scenario_again_is_not_an_error(tmp_path):
 def test_another_run_is_never_written_over(tmp_path):
     made_run().save(tmp_path / "r")
     before = {p.name: p.read_bytes() for p in (tmp_path / "r").iterdir()}
-    other = made_run()
-    other.scenario_toml = "schema = 1\nseed = 2\n"
+    other = made_run(attempts=7)
     with pytest.raises(InputError, match="another run"):
         other.save(tmp_path / "r")
+    with pytest.raises(InputError, match="another run"):
+        refuse_other_run(tmp_path / "r", "schema = 1\nseed = 2\n")
     assert {p.name: p.read_bytes() for p in (tmp_path / "r").iterdir()} == before
     assert [p.name for p in tmp_path.iterdir()] == ["r"]
+
+
+def test_a_run_that_only_calls_itself_something_else_is_the_same_run(tmp_path):
+    made_run().save(tmp_path / "r")
+    other = made_run()
+    other.scenario_toml = 'schema = 1\ntitle = "another title"\n'
+    refuse_other_run(tmp_path / "r", other.scenario_toml)
+    other.save(tmp_path / "r")
+    assert "another title" in Run.load(tmp_path / "r").scenario_toml
+
+
+def test_an_interrupted_run_does_not_replace_a_complete_one(tmp_path):
+    made_run().save(tmp_path / "r")
+    with pytest.raises(InputError, match="another run"):
+        made_run(attempts=0).save(tmp_path / "r")
+    assert Run.load(tmp_path / "r").digest == made_run().digest
+
+
+def test_a_complete_run_replaces_an_interrupted_one_of_its_scenario(tmp_path):
+    part = made_run(attempts=0)
+    part.summary["interrupted_at_ms"] = 5
+    part.save(tmp_path / "r")
+    made_run().save(tmp_path / "r")
+    assert Run.load(tmp_path / "r").digest == made_run().digest
+
+
+def test_saving_twice_counts_the_writing_once(tmp_path):
+    run = made_run()
+    for _ in range(2):
+        run.save(tmp_path / "r")
+        assert run.summary["total_s"] == pytest.approx(0.7 + run.summary["write_s"], abs=0.002)
+
+
+def test_a_binary_scenario_in_the_way_is_refused_in_one_line(tmp_path):
+    (tmp_path / "scenario.toml").write_bytes(bytes(range(128, 256)))
+    with pytest.raises(InputError, match="another run"):
+        refuse_other_run(tmp_path, "schema = 1\n")
 
 
 def test_a_failure_while_writing_leaves_nothing_behind(tmp_path):

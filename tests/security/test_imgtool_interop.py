@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from simlib.errors import Reason, Refused
+from simlib.errors import InputError, Reason, Refused
 from simlib.firmware.image import pad_to_slot, parse_image
+from simlib.firmware.trailer import trailer_size
 from simlib.firmware.version import Version
 from simlib.security.encryption import decrypt_image
 from simlib.security.keys import DecryptionKey, SigningKey, save_private
@@ -44,11 +45,19 @@ def files(folder: Path, key: SigningKey) -> tuple[Path, Path]:
     return private, save_private(private, key.private)
 
 
+@pytest.mark.parametrize("deterministic", [False, True])
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_imgtool_verifies_what_simlib_signed(tmp_path: Path, signing_key: MakeKey, algorithm: str) -> None:
+def test_imgtool_verifies_what_simlib_signed(
+    tmp_path: Path, signing_key: MakeKey, algorithm: str, deterministic: bool
+) -> None:
     key = signing_key(algorithm)
     _, public = files(tmp_path, key)
-    data = sign_image(PAYLOAD, Version(1, 2, 3, 4), key, security_counter=7, header_size=512)
+    data = sign_image(
+        *(PAYLOAD, Version(1, 2, 3, 4), key),
+        security_counter=7,
+        header_size=512,
+        deterministic=deterministic,
+    )
     image = tmp_path / "fw.img"
     image.write_bytes(data)
     imgtool("verify", "-k", public, image)
@@ -110,6 +119,28 @@ def test_a_padded_slot_is_imgtools_byte_for_byte(
     )
     assert ours == image.read_bytes()
     verify_image(ours, [key.public()], erased_value=erased_value)
+
+
+@pytest.mark.parametrize(("max_sectors", "fits"), [(128, True), (192, True), (193, False)])
+def test_what_fits_a_slot_is_what_imgtool_says(
+    tmp_path: Path, firmware: Path, signing_key: MakeKey, max_sectors: int, fits: bool
+) -> None:
+    key = signing_key("ed25519")
+    private, _ = files(tmp_path, key)
+    signed = sign_image(PAYLOAD, Version(1, 0, 0), key, header_size=512)
+    slot_size = len(signed) + trailer_size(4, encrypted=False, max_sectors=192)
+    image = tmp_path / "fw.img"
+    imgtool(
+        *("sign", "-k", private, "--version", "1.0.0", *SLOT, "--slot-size", str(slot_size)),
+        *("--max-sectors", str(max_sectors), "--pad", firmware, image),
+        ok=fits,
+    )
+    if fits:
+        ours = pad_to_slot(signed, slot_size, write_size=4, confirm=False, max_sectors=max_sectors)
+        assert ours == image.read_bytes()
+    else:
+        with pytest.raises(InputError, match="slot size"):
+            pad_to_slot(signed, slot_size, write_size=4, confirm=False, max_sectors=max_sectors)
 
 
 @pytest.mark.parametrize("algorithm", ["ecdsa-p256", "ed25519"])

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -37,6 +37,7 @@ from simlib.security.keys import (
     public_path,
     save_private,
 )
+from simlib.security.pss import sign_with_derived_salt
 
 
 def derived(algorithm: str) -> PrivateKey:
@@ -93,6 +94,25 @@ def test_a_place_that_cannot_be_written_is_bad_input(tmp_path: Path) -> None:
         save_private(tmp_path / "nowhere" / "k.pem", derived("ed25519"))
 
 
+@pytest.mark.parametrize("completed", [0, 1])
+def test_an_interruption_leaves_no_private_key_under_another_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, completed: int
+) -> None:
+    path = tmp_path / "k.pem"
+    replace, done = Path.replace, []
+
+    def interrupted(self: Path, target: Path) -> Path:
+        if len(done) == completed:
+            raise KeyboardInterrupt
+        done.append(target)
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save_private(path, derived("ed25519"))
+    assert list(tmp_path.iterdir()) == [path][:completed]
+
+
 def test_the_public_file_has_the_private_ones_name() -> None:
     assert public_path(Path("a/k.pem")) == Path("a/k.pub.pem")
     assert public_path(Path("a/key")) == Path("a/key.pub.pem")
@@ -111,6 +131,21 @@ BAD_FILES: list[tuple[str, Callable[[Path], object], str]] = [
     ("passphrase wrong", lambda p: load_private(p / "locked.pem", b"no"), "another passphrase"),
     ("passphrase needless", lambda p: load_private(p / "plain.pem", b"no"), "in the clear"),
     ("passphrase empty", lambda p: save_private(p / "new.pem", derived("ed25519"), b""), "passphrase"),
+    (
+        "two keys",
+        lambda p: load_private(p / "two.pem"),
+        "two.pem: .*ed25519 and x25519, expected ecdsa-p256 and",
+    ),
+    (
+        "two public",
+        lambda p: load_public(p / "two.pem"),
+        "two.pem: .*ed25519 and x25519, expected ecdsa-p256 and",
+    ),
+    (
+        "swapped",
+        lambda p: load_private(p / "swapped.pem"),
+        "swapped.pem: .*ml-dsa-65 and ecdsa-p256, expected",
+    ),
     ("foreign curve", lambda p: load_private(p / "foreign.pem"), "foreign.pem: .*expected a key of one of"),
 ]
 
@@ -125,6 +160,8 @@ def test_a_file_without_the_key_is_bad_input(
     save_private(tmp_path / "locked.pem", derived("ed25519"), b"secret")
     (tmp_path / "text.pem").write_text("not a key")
     (tmp_path / "damaged.pem").write_bytes((tmp_path / "plain.pem").read_bytes().replace(b"MC4C", b"AAAA"))
+    for name, pair in (("two", ("ed25519", "x25519")), ("swapped", ("ml-dsa-65", "ecdsa-p256"))):
+        (tmp_path / f"{name}.pem").write_bytes(b"".join(private_pem(derived(part)) for part in pair))
     foreign = ec.derive_private_key(12345, ec.SECP521R1())
     (tmp_path / "foreign.pem").write_bytes(
         foreign.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -234,3 +271,50 @@ def test_a_signature_holds_for_its_key_and_digest_only(algorithm: str) -> None:
     assert not SigningKey.of(generate_private(algorithm)).public().accepts(signature, digest)
     for bad in (b"", bytes(64), signature[:-1], signature + b"\0"):
         assert not key.public().accepts(bad, digest)
+
+
+@pytest.mark.parametrize("algorithm", ["ecdsa-p256", "ed25519", "rsa-3072"])
+def test_a_deterministic_signature_holds_and_depends_on_key_and_digest_alone(algorithm: str) -> None:
+    key, other = SigningKey.of(derived(algorithm)), SigningKey.of(derive_private(algorithm, 6, "test files"))
+    digests = [hashlib.sha256(bytes([number])).digest() for number in range(4)]
+    signatures = [key.sign(digest, deterministic=True) for digest in digests]
+    for digest, signature in zip(digests, signatures, strict=True):
+        assert key.public().accepts(signature, digest)
+        assert key.sign(digest, deterministic=True) == signature
+        assert other.sign(digest, deterministic=True) != signature
+    assert len(set(signatures)) == len(digests)
+    assert not key.public().accepts(signatures[0], digests[1])
+
+
+@pytest.mark.parametrize("algorithm", ["ecdsa-p256", "rsa-3072"])
+def test_a_signature_is_deterministic_only_if_asked_for(algorithm: str) -> None:
+    key, digest = SigningKey.of(derived(algorithm)), bytes(32)
+    assert len({key.sign(digest) for _ in range(3)} | {key.sign(digest, deterministic=True)}) == 4
+
+
+def test_the_derived_salt_is_the_verifiers_and_unlike_for_every_key_and_digest() -> None:
+    salts = set()
+    for seed in (5, 6):
+        private = derive_private("rsa-3072", seed, "test files")
+        assert isinstance(private, rsa.RSAPrivateKey)
+        for number in range(3):
+            digest = hashlib.sha256(bytes([number])).digest()
+            signature = int.from_bytes(sign_with_derived_salt(private, digest), "big")
+            public = private.public_key().public_numbers()
+            block = pow(signature, public.e, public.n).to_bytes(384, "big")
+            salts.add(recovered_salt(block, digest))
+    assert len(salts) == 6
+    assert all(len(salt) == 32 for salt in salts)
+
+
+def recovered_salt(block: bytes, digest: bytes) -> bytes:
+    """The salt in a 384-byte EMSA-PSS block for 3,071 bits, by RFC 8017 section 9.1.2 written out."""
+    masked, hashed, last = block[:351], block[351:383], block[383]
+    mask = b"".join(hashlib.sha256(hashed + bytes([0, 0, 0, n])).digest() for n in range(11))[:351]
+    padded = bytearray(a ^ b for a, b in zip(masked, mask, strict=True))
+    padded[0] &= 0x7F
+    salt = bytes(padded[319:])
+    assert last == 0xBC
+    assert padded[:319] == bytes(318) + b"\x01"
+    assert hashed == hashlib.sha256(bytes(8) + digest + salt).digest()
+    return salt

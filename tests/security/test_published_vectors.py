@@ -1,7 +1,8 @@
 """Published test vectors, through the functions simlib itself signs, verifies and encrypts with.
 
-AES-CTR from SP 800-38A F.5.5 and RFC 3686, ECDSA from RFC 6979 A.2.5 and NIST's FIPS 186-3 CAVS file,
-Ed25519 from the signature file of its authors. Files are those of the cryptography_vectors package.
+AES-CTR from SP 800-38A F.5.5 and RFC 3686, ECDSA from RFC 6979 A.2.5, ECDSA and RSA-PSS from NIST's FIPS
+186-3 CAVS files, Ed25519 from the signature file of its authors. Files are those of the cryptography_vectors
+package.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from simlib.security.encryption import ctr_crypt_from
 from simlib.security.keys import SigningKey, VerifyKey
+from simlib.security.pss import encode
 
 
 def vector_file(path: str) -> str:
@@ -92,3 +94,23 @@ def test_ed25519_is_that_of_its_authors() -> None:
         signature = bytes.fromhex(signed)[:64]
         assert key.sign(bytes.fromhex(message)) == signature
         assert key.public().accepts(signature, bytes.fromhex(message))
+
+
+def test_the_pss_encoding_is_that_of_nists_rsa_3072_signatures() -> None:
+    text = vector_file("asymmetric/RSA/FIPS_186-2/SigVerPSS_186-3.rsp").replace("\r", "")
+    section = text.split("[mod = 3072]")[1].split("[mod")[0]
+    held = 0
+    for part in re.split(r"\nn = ", section)[1:]:
+        modulus = int(part.split()[0], 16)
+        cases = re.findall(
+            r"SHAAlg = SHA256\ne = (\w+)\nd = \w+\n"
+            r"Msg = (\w+)\nS = (\w+)\nSaltVal = (\w+)\n.*?Result = ([PF])",
+            part,
+            re.DOTALL,
+        )
+        for exponent, message, signature, salt, verdict in cases:
+            block = pow(int(signature, 16), int(exponent, 16), modulus).to_bytes(384, "big")
+            expected = encode(sha256(bytes.fromhex(message)).digest(), bytes.fromhex(salt), 3071)
+            assert (block == expected) == (verdict == "P")
+            held += verdict == "P"
+    assert held > 0

@@ -1,6 +1,6 @@
 """The boot loader, MCUboot's behaviour on the flash model: one function a boot, one module a layout's code.
 
-A layout with a trial has three operations besides the boot: `request_trial`, `request_permanent`, `confirm`.
+A layout with a trial has two operations besides the boot: `request_trial` and `confirm`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from simlib.device.bootloader.outcome import Boot, Swap
 if TYPE_CHECKING:
     from simlib.device.device import Device
 
-__all__ = ["Boot", "Swap", "boot", "confirm", "request_permanent", "request_trial"]
+__all__ = ["Boot", "Swap", "boot", "confirm", "request_trial"]
 
 _BOOT = {"swap-move": swap_move.boot, "single-slot": single_slot.boot}
 
@@ -27,12 +27,6 @@ def request_trial(device: Device) -> None:
     """Ask for the image in the secondary slot to be tried; without a second slot there is nothing to ask."""
     if device.layout.has_trial:
         swap_move.request_trial(device)
-
-
-def request_permanent(device: Device) -> None:
-    """Ask for the image in the secondary slot to be installed for good; nothing to ask without that slot."""
-    if device.layout.has_trial:
-        swap_move.request_permanent(device)
 
 
 def confirm(device: Device) -> None:

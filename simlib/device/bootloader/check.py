@@ -4,7 +4,9 @@ An image may be used when it has the shape of one, is no larger than the layout 
 this boot loader does not do (another cipher, decompression, a copy to RAM), and its hash, its signature by
 a known key and its security counter hold (`simlib.security.verification`). The same rules apply to a
 candidate in the secondary slot, whose payload may be encrypted, and to the primary at every boot, whose
-payload is in the clear.
+payload is in the clear. A device with a decryption key also finds the content key of an encrypted image
+whole at every boot: it stands outside what is signed, and without it the image could neither be put into
+the other slot nor come back from there.
 
 A device whose counter still stands at 0 also takes an image without one, as if it were 0.
 
@@ -18,9 +20,10 @@ import hashlib
 from typing import TYPE_CHECKING, Final
 
 from simlib.device import layouts
+from simlib.device.metered_key import metered
 from simlib.errors import Reason, Refused
 from simlib.firmware.header import Flag, Header, parse_header
-from simlib.firmware.image import image_size
+from simlib.firmware.image import image_size, parse_image
 from simlib.security.verification import VerifiedImage, verify_image
 
 if TYPE_CHECKING:
@@ -28,10 +31,8 @@ if TYPE_CHECKING:
 
 UNSUPPORTED: Final = Flag.NON_BOOTABLE | Flag.RAM_LOAD | Flag.ROM_FIXED
 """Flags that ask for what this boot loader does not do, besides those `verify_image` refuses."""
-AFTER_THE_SIGNATURE: Final = frozenset(
-    {Reason.SIGNATURE_INVALID, Reason.SECURITY_COUNTER_MISSING, Reason.SECURITY_COUNTER_LOW}
-)
-"""Refusals for which a signature has been computed."""
+BY_ITS_RECORDS: Final = frozenset({Reason.HEADER_INVALID, Reason.TLV_UNKNOWN})
+"""Refusals of a well-formed image before anything is computed."""
 
 
 def image_limit(device: Device) -> int:
@@ -51,11 +52,7 @@ def check_candidate(device: Device) -> VerifiedImage:
     with device.step("check", "secondary") as note:
         try:
             image = occupied(device, "secondary")
-            header = _supported(device, image)
-            if header.encrypted and device.decryption_key is not None:
-                device.meter.ecies_unwrap()
-                device.meter.aes_ctr(header.image_size)
-            verified = _verify(device, image, in_the_clear=False)
+            verified = _verify(device, image, _supported(device, image), in_the_clear=False)
         except Refused as refusal:
             note.detail = f"secondary refused, {refusal}"
             raise
@@ -72,8 +69,7 @@ def check_primary(device: Device) -> tuple[VerifiedImage, bytes]:
     with device.step("check", "primary") as note:
         try:
             image = occupied(device, "primary")
-            _supported(device, image)
-            verified = _verify(device, image, in_the_clear=True)
+            verified = _verify(device, image, _supported(device, image), in_the_clear=True)
         except Refused as refusal:
             note.detail = f"primary refused, {refusal}"
             raise
@@ -94,20 +90,35 @@ def _supported(device: Device, image: bytes) -> Header:
     return header
 
 
-def _verify(device: Device, image: bytes, *, in_the_clear: bool) -> VerifiedImage:
-    device.meter.sha256(len(image))
+def _verify(device: Device, image: bytes, header: Header, *, in_the_clear: bool) -> VerifiedImage:
+    parse_image(image)  # its shape, at no cost; what is refused from here on has cost something
+    reason = Reason.NONE
     try:
-        verified = verify_image(
+        return verify_image(
             image,
-            device.verify_keys,
-            decrypt_with=None if in_the_clear else device.decryption_key,
+            metered(device.verify_keys, device.meter),
+            decrypt_with=device.decryption_key,
             min_security_counter=device.security_counter or None,
             plaintext_payload=in_the_clear,
             erased_value=None,
         )
     except Refused as refusal:
-        if refusal.reason in AFTER_THE_SIGNATURE:
-            device.meter.verify(device.verify_keys[0].algorithm)
+        reason = refusal.reason
         raise
-    device.meter.verify(verified.key.algorithm)
-    return verified
+    finally:
+        _charge(device, header, len(image), reason, in_the_clear=in_the_clear)
+
+
+def _charge(device: Device, header: Header, n_bytes: int, reason: Reason, *, in_the_clear: bool) -> None:
+    """What `verify_image` did, up to a refusal for `reason`; the keys charge for themselves."""
+    if reason in BY_ITS_RECORDS:
+        return
+    meter = device.meter
+    if header.encrypted and device.decryption_key is not None:
+        meter.ecies_unwrap()
+    if reason is Reason.DECRYPTION_FAILED:
+        return
+    if header.encrypted and not in_the_clear:
+        meter.aes_ctr(header.image_size)
+    if reason is not Reason.HASH_MISSING:
+        meter.sha256(n_bytes)

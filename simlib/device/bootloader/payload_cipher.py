@@ -2,7 +2,9 @@
 
 AES-256 in counter mode from counter zero at the payload's first byte (MCUboot docs/encrypted_images.md), so
 one sector can be turned either way without the others; header and TLVs are never encrypted. An image that
-its header does not call encrypted passes as it is.
+its header does not call encrypted passes as it is. Where the content key of an encrypted payload is not
+known, the payload is blanked: it must not reach the secondary slot in the clear, nor under a key that
+anybody can guess.
 """
 
 from __future__ import annotations
@@ -16,26 +18,35 @@ from simlib.security.encryption import ctr_crypt
 
 @dataclass(frozen=True, slots=True)
 class PayloadCipher:
-    """Turns parts of one image; without a key it leaves them alone."""
+    """Turns parts of one image; without a key it leaves them alone, or blanks them."""
 
     header: Header | None
     key: bytes | None
+    blank: bytes = b""  # a byte to take the place of each of the payload's, where there is no key
 
     @classmethod
-    def of(cls, header: Header | None, key: bytes) -> PayloadCipher:
+    def of(cls, header: Header | None, key: bytes | None) -> PayloadCipher:
         """The cipher of the image with this header; no header, no image, no cipher."""
         encrypted = header is not None and header.encrypted
         return cls(header, key if encrypted else None)
 
+    @classmethod
+    def blanking(cls, header: Header, erased_value: int) -> PayloadCipher:
+        """For an encrypted image whose content key is lost: its payload becomes erased bytes."""
+        return cls(header, None, bytes([erased_value]))
+
     def turn(self, offset: int, data: bytes, meter: Meter) -> bytes:
         """The bytes at `offset` of the image, deciphered or enciphered: the same operation both ways."""
-        if self.header is None or self.key is None:
+        if self.header is None or (self.key is None and not self.blank):
             return data
         first = self.header.header_size
         start = max(offset, first)
         end = min(offset + len(data), first + self.header.image_size)
         if start >= end:
             return data
-        meter.aes_ctr(end - start)
-        turned = ctr_crypt(self.key, data[start - offset : end - offset], start - first)
+        if self.key is None:
+            turned = self.blank * (end - start)
+        else:
+            meter.aes_ctr(end - start)
+            turned = ctr_crypt(self.key, data[start - offset : end - offset], start - first)
         return data[: start - offset] + turned + data[end - offset :]

@@ -18,6 +18,10 @@ its magic last: until it is gone the start is simply done again, from then on th
 A revert is asked for by the primary's own trailer, which the start must erase. So that a cut cannot lose
 the request, the secondary is first made to look like a permanent update (as MCUboot does).
 
+An encrypted image leaves the primary slot under its own content key. One whose key cannot be unwrapped does
+not boot; should a candidate take its place, its payload is blanked on the way out, and there is no way back
+to it.
+
 Leaves to others: whether there is anything to swap (`decision`), whether it may be used (`check`).
 """
 
@@ -63,7 +67,11 @@ def untouched(device: Device) -> bool:
 
 
 def start(device: Device, kind: SwapType) -> None:
-    """Write down the swap that is to be; `finish` does it. The candidate must have been checked."""
+    """Write down the swap that is to be; `finish` does it. The candidate must have been checked.
+
+    Raises `Refused` before anything is written: OVERSIZE for what lies in the primary slot,
+    DECRYPTION_FAILED for a candidate whose content key cannot be kept.
+    """
     primary, secondary = trailer_of(device, "primary"), trailer_of(device, "secondary")
     size = max(_size_in(device, "primary"), _size_in(device, "secondary"))
     if size > image_limit(device):
@@ -72,10 +80,11 @@ def start(device: Device, kind: SwapType) -> None:
         )
     with device.step("swap", f"start {kind}, {size} bytes"):
         keys = [_unwrapped_key(device, slot) for slot in ("primary", "secondary")]
+        if keys[1] is None and device.decryption_key is not None and _is_encrypted(device, "secondary"):
+            raise _no_content_key()
         if kind is SwapType.REVERT:
             secondary.erase()
             secondary.write_image_ok()
-            secondary.write_swap_size(size)
             secondary.write_magic()
         primary.erase()
         primary.write_swap_type(kind)
@@ -89,7 +98,11 @@ def start(device: Device, kind: SwapType) -> None:
 
 
 def finish(device: Device) -> None:
-    """Go on with the swap that the primary's trailer describes, from wherever it stopped, to its end."""
+    """Go on with the swap that the primary's trailer describes, from wherever it stopped, to its end.
+
+    Raises `Refused` DECRYPTION_FAILED, before an image is overwritten, where the trailer has lost the new
+    image's content key.
+    """
     primary = trailer_of(device, "primary")
     sector = device.config.sector_size_bytes
     sectors = ceil_div(primary.swap_size(), sector)
@@ -166,11 +179,15 @@ def _ciphers(device: Device, primary: Trailer, sectors: int) -> tuple[PayloadCip
     # image's first sector waits above the gap until that step has put it out.
     new = ("secondary", 0) if swaps == 0 else ("primary", 0)
     old = ("primary", sector) if swaps <= 1 else ("secondary", 0)
-    headers = [_header_at(device.area(slot), offset) for slot, offset in (old, new)]
-    old_cipher, new_cipher = (
-        PayloadCipher.of(header, primary.content_key(slot)) for slot, header in enumerate(headers)
-    )
-    return old_cipher, new_cipher
+    old_header, new_header = (_header_at(device.area(slot), offset) for slot, offset in (old, new))
+    old_key, new_key = primary.content_key(0), primary.content_key(1)
+    if new_header is not None and new_header.encrypted and new_key is None:
+        raise _no_content_key()
+    if old_header is not None and old_header.encrypted and old_key is None:
+        old_cipher = PayloadCipher.blanking(old_header, device.config.erased_value)
+    else:
+        old_cipher = PayloadCipher.of(old_header, old_key)
+    return old_cipher, PayloadCipher.of(new_header, new_key)
 
 
 def _header_at(area: Area, offset: int) -> Header | None:
@@ -187,8 +204,16 @@ def _size_in(device: Device, slot: str) -> int:
         return 0  # nothing there that is worth keeping
 
 
+def _is_encrypted(device: Device, slot: str) -> bool:
+    header = _header_at(device.area(slot), 0)
+    return header is not None and header.encrypted
+
+
 def _unwrapped_key(device: Device, slot: str) -> bytes | None:
-    """The content key of the image in this slot, None where it has none that can be unwrapped."""
+    """The content key of the image in this slot, None where it has none that can be unwrapped.
+
+    One that equals an erased trailer field counts as none: once kept, it could not be told from nothing.
+    """
     if device.decryption_key is None:
         return None
     try:
@@ -196,6 +221,13 @@ def _unwrapped_key(device: Device, slot: str) -> bytes | None:
         if not parse_header(image).encrypted:
             return None
         device.meter.ecies_unwrap()
-        return content_key_of(image, device.decryption_key)
+        key = content_key_of(image, device.decryption_key)
     except Refused:
         return None
+    return None if key == bytes([device.config.erased_value]) * len(key) else key
+
+
+def _no_content_key() -> Refused:
+    return Refused(
+        Reason.DECRYPTION_FAILED, "content key of the new image: found none, expected one kept for the swap"
+    )

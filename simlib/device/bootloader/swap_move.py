@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 def boot(device: Device) -> Boot:
     """Boot once. Raises `PowerCut` where power fails on the way; the next boot goes on from there."""
-    done, refused = _update(device)
+    done = Swap.NONE
     try:
+        done, refused = _update(device)
         verified, digest = check_primary(device)
     except Refused as refusal:
         device.note("boot", f"nothing to boot: {refusal}")
@@ -44,12 +45,12 @@ def boot(device: Device) -> Boot:
 
 def request_trial(device: Device) -> None:
     """Ask for the image in the secondary slot to be tried at the next boot."""
-    _request(device, permanent=False)
-
-
-def request_permanent(device: Device) -> None:
-    """Ask for the image in the secondary slot to be installed at the next boot, with no way back."""
-    _request(device, permanent=True)
+    trailer = swap.trailer_of(device, "secondary")
+    with device.step("request", "trial"):
+        if not trailer.is_clean():
+            # What an earlier request left, whole or torn, must not mix with this one.
+            trailer.erase()
+        trailer.write_magic()
 
 
 def confirm(device: Device) -> None:
@@ -59,17 +60,6 @@ def confirm(device: Device) -> None:
     if state.magic is Magic.GOOD and not state.image_ok:
         with device.step("confirm", "image_ok"):
             trailer.write_image_ok()
-
-
-def _request(device: Device, *, permanent: bool) -> None:
-    trailer = swap.trailer_of(device, "secondary")
-    with device.step("request", "permanent" if permanent else "trial"):
-        if not trailer.is_clean():
-            # What an earlier request left, whole or torn, must not mix with this one.
-            trailer.erase()
-        if permanent:
-            trailer.write_image_ok()
-        trailer.write_magic()
 
 
 def _update(device: Device) -> tuple[Swap, Reason]:

@@ -1,0 +1,72 @@
+"""From a stored patch to the image it makes, and what that costs, also when the patch is refused.
+
+Charged are the unwrapping of the patch's key, its deciphering and its hash, each byte made, and the hash of
+the result. The base was hashed, and that charged, when the manifest was checked; the blob when it was stored.
+
+Leaves to others: storing the patch and writing the image (`updater`), what makes a patch good
+(`simlib.release`, `simlib.delta`).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from simlib.delta import apply_patch, read_envelope
+from simlib.device.bootloader.check import image_limit, occupied
+from simlib.errors import Reason, Refused
+from simlib.release import Manifest, unpack_blob
+
+if TYPE_CHECKING:
+    from simlib.device.device import Device
+
+
+def unpacked(device: Device, facts: Manifest) -> bytes:
+    """The patch in the download partition, in the clear; raises `Refused` as `unpack_blob` does."""
+    blob = device.area("download").read(0, facts.blob_size)
+    reason = Reason.NONE
+    try:
+        return unpack_blob(facts, blob, device.decryption_key)
+    except Refused as refusal:
+        reason = refusal.reason
+        raise
+    finally:
+        if facts.wrapped_key is not None and device.decryption_key is not None:
+            device.meter.ecies_unwrap()
+            if reason is not Reason.DECRYPTION_FAILED:
+                device.meter.aes_ctr(facts.blob_size)
+
+
+def rebuilt(device: Device, patch: bytes) -> bytes:
+    """The image that `patch` makes of the primary's; raises `Refused` as `apply_patch` does."""
+    meter = device.meter
+    meter.sha256(len(patch))
+    try:
+        image = _patched(occupied(device, "primary"), patch, image_limit(device))
+    except Refused as refusal:
+        made = _most_bytes_made(patch, refusal.reason)
+        meter.patch(made)
+        if refusal.reason is Reason.RESULT_MISMATCH:
+            meter.sha256(made)
+        raise
+    meter.patch(len(image))
+    meter.sha256(len(image))
+    return image
+
+
+def _most_bytes_made(patch: bytes, reason: Reason) -> int:
+    """How many bytes a patch refused for `reason` made at most: nothing, unless its codec was begun.
+
+    A codec does not tell where it stopped; it may have been at the last byte.
+    """
+    envelope = read_envelope(patch)
+    payload_is_whole = sha256(patch[envelope.header_size :]).digest() == envelope.patch_sha256
+    begun = reason is Reason.RESULT_MISMATCH or (reason is Reason.PATCH_DAMAGED and payload_is_whole)
+    return envelope.result_size if begun else 0
+
+
+@lru_cache(maxsize=8)
+def _patched(base: bytes, patch: bytes, max_result_bytes: int) -> bytes:
+    """`apply_patch`, remembered: many devices of a bench apply the same patch to the same base."""
+    return apply_patch(base, patch, max_result_bytes=max_result_bytes)
