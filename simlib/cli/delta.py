@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from simlib.cli.files import (
-    LARGEST_FILE_BYTES,
     Force,
     Json,
     if_given,
@@ -51,12 +50,12 @@ def apply(
     patch: Annotated[Path, typer.Argument(metavar="PATCH")],
     out: Annotated[Path, typer.Argument(metavar="OUT")],
     max_size: Annotated[
-        str | None, typer.Option(help="Largest result to accept; default: the largest file simlib reads.")
+        str | None, typer.Option(help="Largest result to accept; default: twice OLD, and at least 2 MiB.")
     ] = None,
     force: Force = False,
 ) -> int:
     """Apply a patch. Exit status 1, and nothing written, if it is damaged or OLD is not its base."""
-    from simlib.delta import apply_patch
+    from simlib.delta import apply_patch, default_result_limit
 
     refuse_existing(out, force=force)
     limit = if_given(size, max_size, "--max-size")
@@ -64,7 +63,9 @@ def apply(
     try:
         with naming(patch):
             result = apply_patch(
-                base, patch_bytes, max_result_bytes=LARGEST_FILE_BYTES if limit is None else limit
+                base,
+                patch_bytes,
+                max_result_bytes=default_result_limit(len(base)) if limit is None else limit,
             )
     except Refused as refusal:
         if refusal.reason is Reason.WRONG_BASE:
