@@ -25,7 +25,12 @@ def sign(
     version: Annotated[str, typer.Option(help="X.Y.Z, or X.Y.Z+BUILD.")],
     security_counter: Annotated[str | None, typer.Option(help="Anti-rollback counter of the image.")] = None,
     header_size: Annotated[str, typer.Option(help="Bytes before the payload.")] = "32",
-    slot_size: Annotated[str | None, typer.Option(help="Slot the image must fit, or is padded to.")] = None,
+    slot_size: Annotated[
+        str | None,
+        typer.Option(
+            help="Slot the image must fit by imgtool's rule (a trailer of 128 sectors), or is padded to."
+        ),
+    ] = None,
     align: Annotated[str, typer.Option(help="Write size of the flash.")] = "4",
     pad: Annotated[
         bool, typer.Option("--pad", help="Pad to the slot, with a trailer that asks for a trial.")

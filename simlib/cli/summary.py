@@ -48,6 +48,7 @@ def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("radio energy", f"{summary['energy_radio_uj'] / 1e6:,.0f} J"),
         ("flash energy", f"{summary['energy_flash_uj'] / 1e6:,.0f} J"),
         ("compute energy", f"{summary['energy_compute_uj'] / 1e6:,.0f} J"),
+        ("idle polls", f"{summary['energy_idle_uj'] / 1e6:,.0f} J"),
     ]
     if summary["halted"]:
         exposure = summary["exposure_at_halt"]

@@ -2,6 +2,7 @@
 
 from simlib.lifecycle.columns import Fleet
 from simlib.lifecycle.phases import LEGAL_MOVES, Phase
-from simlib.lifecycle.steps import advance, next_checkin, transfer_ended
+from simlib.lifecycle.steps import advance, transfer_ended
+from simlib.lifecycle.waiting import next_checkin
 
 __all__ = ["LEGAL_MOVES", "Fleet", "Phase", "advance", "next_checkin", "transfer_ended"]

@@ -26,7 +26,6 @@ from simlib.draws import Purpose, below, draw32
 from simlib.errors import Reason
 from simlib.lifecycle.columns import (
     HALT_DOWNLOADS,
-    NEVER,
     NO_ROW,
     RULE_ARTEFACTS,
     RULE_ATTEMPTS,
@@ -36,17 +35,15 @@ from simlib.lifecycle.columns import (
     RULE_DROP_BELOW,
     RULE_DROP_WEAK_BELOW,
     RULE_GRANULE,
-    RULE_HORIZON,
     RULE_LINK,
     RULE_POWER_OFF,
     RULE_REPORT_DELAY,
     RULE_RESUME,
     RULE_STORAGE,
-    RULE_WINDOW_FROM,
-    RULE_WINDOW_TO,
     Fleet,
 )
 from simlib.lifecycle.phases import Phase
+from simlib.lifecycle.waiting import next_checkin, window_opens
 from simlib.outcomes import Outcome
 
 TIMER: Final = 0
@@ -58,8 +55,6 @@ SIGNAL_STARTED: Final = 2
 SIGNAL_SUCCEEDED: Final = 4
 SIGNAL_FAILED: Final = 8
 SIGNAL_SKIPPED: Final = 16
-
-DAY_MS: Final = 86_400_000
 
 REASONS: Final = tuple(Reason)
 OUTCOMES: Final = tuple(Outcome)
@@ -81,46 +76,10 @@ _R_DOWNLOAD, _R_HALTED = REASON_CODE[Reason.DOWNLOAD_FAILED], REASON_CODE[Reason
 _R_POWER_CUT, _R_NO_IMAGE = REASON_CODE[Reason.POWER_CUT], REASON_CODE[Reason.NO_VALID_IMAGE]
 _R_SELF_TEST, _R_CRASH = REASON_CODE[Reason.SELF_TEST_FAILED], REASON_CODE[Reason.CRASH_LOOP]
 _R_NO_ARTEFACT, _R_WRONG_BASE = REASON_CODE[Reason.NO_ARTEFACT], REASON_CODE[Reason.WRONG_BASE]
-_P_WAKE, _P_BATTERY, _P_WEAK = int(Purpose.WAKE_PRESENT), int(Purpose.BATTERY), int(Purpose.LINK_WEAK)
+_P_BATTERY, _P_WEAK = int(Purpose.BATTERY), int(Purpose.LINK_WEAK)
 _P_DROP, _P_DROP_AT = int(Purpose.DROP), int(Purpose.DROP_AT)
 
 Step = tuple[int, int, int]
-
-
-def next_checkin(fleet: Fleet, i: int, earliest_ms: int) -> int:
-    """The first time at or after `earliest_ms` at which device `i` checks in, or NEVER.
-
-    Scheduled check-ins are at phase + k × period; number k takes place if its own draw says so. None of
-    them is an event: polls that find nothing cost energy, which is charged arithmetically.
-    """
-    cohort = fleet.cohort[i]
-    period = fleet.wake_period_ms[cohort]
-    present = fleet.wake_below[cohort]
-    phase = fleet.wake_phase_ms[i]
-    key = fleet.key[i]
-    horizon = fleet.rules[RULE_HORIZON]
-    if present == 0:
-        return NEVER
-    k = max(0, -((phase - earliest_ms) // period))
-    when = phase + k * period
-    while when <= horizon:
-        if draw32(key, _P_WAKE, k) < present:
-            return int(when)
-        k += 1
-        when += period
-    return NEVER
-
-
-def window_opens(fleet: Fleet, now: int) -> int:
-    """The first time at or after `now` inside the daily install window (which may run over midnight)."""
-    start, end = int(fleet.rules[RULE_WINDOW_FROM]), int(fleet.rules[RULE_WINDOW_TO])
-    length = (end - start) % DAY_MS
-    if length == 0:  # no window, or one of a whole day
-        return now
-    into_window = (now - start) % DAY_MS
-    if into_window < length:
-        return now
-    return now + DAY_MS - into_window
 
 
 def advance(fleet: Fleet, now: int, i: int) -> Step:

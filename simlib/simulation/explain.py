@@ -21,9 +21,9 @@ from simlib.lifecycle.steps import (
     TIMER,
     advance,
     move_due,
-    next_checkin,
     transfer_ended,
 )
+from simlib.lifecycle.waiting import next_checkin
 from simlib.scenario import Scenario
 from simlib.simulation.cases import CaseTable
 from simlib.simulation.columns import assemble

@@ -13,7 +13,8 @@ from simlib.engine.order import Rank
 from simlib.engine.simpy_clock import SimpyClock
 from simlib.lifecycle.columns import HALT_DOWNLOADS, HALT_OFFERS, Fleet
 from simlib.lifecycle.phases import Phase
-from simlib.lifecycle.steps import JOIN, OUTCOME_CODE, TIMER, advance, next_checkin, transfer_ended
+from simlib.lifecycle.steps import JOIN, OUTCOME_CODE, TIMER, advance, transfer_ended
+from simlib.lifecycle.waiting import next_checkin
 from simlib.outcomes import Outcome
 from simlib.rollout import Action, Policy
 from simlib.rollout.policy import Verb

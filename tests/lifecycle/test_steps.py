@@ -12,7 +12,6 @@ from simlib.lifecycle import columns as rule
 from simlib.lifecycle.columns import HALT_DOWNLOADS, HALT_OFFERS, NEVER, NO_ROW, Fleet
 from simlib.lifecycle.phases import LEGAL_MOVES, Phase
 from simlib.lifecycle.steps import (
-    DAY_MS,
     END,
     JOIN,
     OUTCOMES,
@@ -20,10 +19,9 @@ from simlib.lifecycle.steps import (
     REASONS,
     TIMER,
     advance,
-    next_checkin,
     transfer_ended,
-    window_opens,
 )
+from simlib.lifecycle.waiting import DAY_MS, next_checkin, window_opens
 
 HOUR = 3_600_000
 NEW, OLD = 1, 0
