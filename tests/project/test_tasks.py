@@ -294,8 +294,9 @@ def test_an_interrupt_leaves_the_command_time_to_keep_its_results(
         "try:\n    print('ready', flush=True); time.sleep(60)\n"
         "except KeyboardInterrupt:\n    time.sleep(1); open('kept', 'w').close(); sys.exit(7)\n"
     )
+    # As at a terminal: a shell that starts the tests in the background has them ignore Ctrl-C.
     outer = (
-        "import os, sys\nimport tasks\n"
+        "import os, signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\nimport tasks\n"
         f"os.chdir({str(tmp_path)!r})\ntasks.ROOT = None\n"
         f"tasks.TASKS['probe'] = lambda _: tasks.{how}([sys.executable, '-c', {slow!r}], None)\n"
         "sys.exit(tasks.main(['probe']))"
