@@ -87,11 +87,12 @@ def explain(
     else:
         say(str(explanation))
     if not explanation.agrees:
-        row = saved.devices.iloc[number]
+        found, expected = (
+            ", ".join(f"{name} {pair[side]}" for name, pair in explanation.differs.items()) for side in (0, 1)
+        )
         raise Refused(
             Reason.RESULT_MISMATCH,
-            f"{folder}: device {number}: found {row['outcome']} {row['reason']}, "
-            f"expected {explanation.outcome} {explanation.reason} by the replay",
+            f"{folder}: device {number}: found {found}, expected {expected} by the replay",
         )
     return 0
 

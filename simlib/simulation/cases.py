@@ -21,7 +21,7 @@ from simlib.device.bench import Bench
 from simlib.device.events import Boot, Confirm, Cut, Event, Install
 from simlib.device.precheck import has_room
 from simlib.device.transition import Transition
-from simlib.draws import CERTAIN, Purpose, below, draw32, draws32, threshold
+from simlib.draws import Purpose, below, draw32, draws32, threshold
 from simlib.errors import Reason
 from simlib.fleet import Population
 from simlib.lifecycle.columns import NO_ROW
@@ -114,11 +114,7 @@ def _with_faults(
         (Purpose.CORRUPTION, spec.faults.corruption),
         (Purpose.POWER_CUT, spec.faults.power_cut),
     ):
-        limit = threshold(probability)
-        if limit == CERTAIN:
-            hit |= True
-        elif limit:
-            hit |= draws32(keys, purpose, 0) < np.uint64(limit)
+        hit |= draws32(keys, purpose, 0) < np.uint64(threshold(probability))
     return [int(d) for d in chosen[hit]]
 
 

@@ -52,7 +52,14 @@ class Explanation:
     outcome: str
     reason: str
     lines: tuple[Line, ...]
-    agrees: bool  # the replay gives the row of the run's device table: end, bytes, energy and times
+    differs: Mapping[
+        str, tuple[Any, Any]
+    ]  # columns in which the run's device table says else: (table, replay)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the replay gives the row of the run's device table: end, bytes, energy and times."""
+        return not self.differs
 
     def __str__(self) -> str:
         return "\n".join(self._text())
@@ -75,7 +82,7 @@ class Explanation:
 
     def to_json(self) -> dict[str, Any]:
         """The same as one JSON-able object."""
-        return asdict(self)
+        return asdict(self) | {"agrees": self.agrees}
 
 
 def clock_text(time_ms: int) -> str:
@@ -134,7 +141,11 @@ def explain(scenario: Scenario, device: int, history: History) -> Explanation:
         outcome,
         reason,
         tuple(replay.lines),
-        agrees=all(history.row[name] == value for name, value in _row_of(fleet, device, labels).items()),
+        differs={
+            name: (history.row[name], value)
+            for name, value in _row_of(fleet, device, labels).items()
+            if history.row[name] != value
+        },
     )
 
 

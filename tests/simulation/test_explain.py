@@ -1,10 +1,13 @@
 """Explaining a device replays it: the same end as in the run, told by the boot loader's own steps."""
 
+import json
 import random
 
 import pytest
 
 from simlib.errors import InputError
+from simlib.results import Run
+from simlib.results.store import TABLES
 from simlib.scenario import Scenario
 from simlib.study import run
 
@@ -38,3 +41,20 @@ def test_a_bricked_device_is_explained_by_the_flash_drivers_refusal_and_the_boot
 def test_a_device_that_is_not_in_the_fleet_is_refused(smoke_run):
     with pytest.raises(InputError, match="found 700, expected 0 to 699"):
         smoke_run.explain(700)
+
+
+def test_a_replay_that_ends_otherwise_names_the_columns(smoke_run):
+    # The table of transfers says other times than the devices' own: outcome and reason stay as they were.
+    moved = smoke_run.grants.assign(ended_ms=smoke_run.grants["ended_ms"] + 5)
+    run = Run(
+        smoke_run.scenario_toml,
+        {name: getattr(smoke_run, name) for name in TABLES} | {"grants": moved},
+        smoke_run.summary,
+    )
+    devices = run.devices
+    device = int(devices[(devices["outcome"] == "updated") & (devices["attempts"] == 1)]["device"].iloc[0])
+    told = run.explain(device)
+    finished = int(devices["finished_ms"].iloc[device])
+    assert not told.agrees and told.differs["finished_ms"] == (finished, finished + 5)
+    assert set(told.differs) == {"finished_ms", "reported_ms"}
+    assert json.loads(json.dumps(told.to_json()))["agrees"] is False
