@@ -10,6 +10,7 @@ a threshold once, and a draw is compared with it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from fractions import Fraction
 from typing import Final
@@ -25,6 +26,8 @@ CERTAIN: Final = 1 << 32
 """The threshold that every 32-bit draw is below."""
 FLEET: Final = -1
 """The device number of the fleet's own draws."""
+QUANTILES: Final = 2049
+"""The entries of a quantile table: 1,024 of the body, then 1,025 that divide the body's last cell again."""
 
 
 class Purpose(IntEnum):
@@ -46,6 +49,44 @@ class Purpose(IntEnum):
     POWER_CUT_AT = 14
     DEFECT = 15
     STALE_INVENTORY = 16
+    FRAGMENT = 17
+    ZONE = 18
+    LINK = 19
+    CHANNEL = 20
+    CONSENT = 21
+    PROMPT = 22
+    FOREGROUND = 23
+    SESSION = 24
+    PHONE_BATTERY = 25
+    PERMISSION = 26
+    NOTIFIED = 27
+    REACTION = 28
+    GAP = 29
+    DORMANT = 30
+    DORMANT_FOR = 31
+    ONLINE = 32
+    OFFLINE = 33
+    CHARGE = 34
+    USE = 35
+    CELL = 36
+    JITTER = 37
+    REPORT_LATE = 38
+    REPORT_LATE_BY = 39
+    REPORT_LOST = 40
+    REPORT_TWICE = 41
+    PREMATURE = 42
+    RELEASE_DEFECT = 43
+    PREVALENCE = 44
+    ONSET = 45
+    REPAIR = 46
+    REPAIR_AFTER = 47
+    REPLACE = 48
+    REPLACE_AFTER = 49
+    FORGED = 50
+    ATTENDED = 51
+    ATTENDED_AFTER = 52
+    DISTANCE = 53
+    COHORT_OF_ROW = 54
 
 
 def mix64(z: int) -> int:
@@ -78,6 +119,22 @@ def threshold(probability: Fraction | int) -> int:
     return round(share * CERTAIN)
 
 
+def sampled(table: Sequence[int] | NDArray[np.int64], start: int, draw: int) -> int:
+    """The value that a 32-bit `draw` picks from the quantile table at `table[start : start + QUANTILES]`.
+
+    The draw's top ten bits choose a cell of the body, the others a point in it; in the last cell ten more
+    bits choose a cell of the tail. Values between two entries are interpolated linearly and rounded down.
+    `draw` is a signed integer (an unsigned and a signed one of 64 bits together would become a float).
+    """
+    cell = draw >> 22
+    if cell < 1023:
+        low = table[start + cell]
+        return low + ((table[start + cell + 1] - low) * (draw & 0x3FFFFF) >> 22)
+    cell = 1024 + ((draw >> 12) & 0x3FF)
+    low = table[start + cell]
+    return low + ((table[start + cell + 1] - low) * (draw & 0xFFF) >> 12)
+
+
 def mix64_array(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """`mix64` for each element."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -96,6 +153,17 @@ def draws32(keys: NDArray[np.uint64], purpose: int, occurrence: int) -> NDArray[
     """`draw32` of each key."""
     offset = np.uint64((purpose * PURPOSE_STEP + occurrence * OCCURRENCE_STEP) & MASK64)
     return mix64_array(keys + offset) >> np.uint64(32)
+
+
+def sampled_array(table: NDArray[np.int64], draws: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """`sampled` for each draw, from the quantile table that begins at `table[0]`."""
+    signed = draws.astype(np.int64)
+    body = (signed >> 22) < 1023
+    cell = np.where(body, signed >> 22, 1024 + ((signed >> 12) & 0x3FF))
+    point = np.where(body, signed & 0x3FFFFF, (signed & 0xFFF) << 10)
+    low = table[cell]
+    values: NDArray[np.int64] = low + ((table[cell + 1] - low) * point >> 22)
+    return values
 
 
 class Stream:

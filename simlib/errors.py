@@ -56,11 +56,27 @@ class Reason(StrEnum):
     NO_ARTEFACT = "no-artefact"
     ALREADY_INSTALLED = "already-installed"
     TRIAL_PENDING = "trial-pending"
+    BATTERY_EMPTY = "battery-empty"
+    BROWN_OUT = "brown-out"
+    BOOT_LOOP = "boot-loop"
+    BOND_LOST = "bond-lost"
+    CERTIFICATE_LOST = "certificate-lost"
+    SETTINGS_CORRUPTED = "settings-corrupted"
+    BACKUP_FAILED = "backup-failed"
+    FRAGMENTS_MISSING = "fragments-missing"
+    # the owner, the phone and the place
+    CONSENT_REFUSED = "consent-refused"
+    PERMISSION_REFUSED = "permission-refused"
+    OUT_OF_RANGE = "out-of-range"
+    SESSION_ENDED = "session-ended"
+    WENT_AWAY = "went-away"
+    WINDOW_CLOSED = "window-closed"
     # the rollout
     ROLLOUT_HALTED = "rollout-halted"
     HORIZON = "horizon"
     INTERRUPTED = "interrupted"
     NOT_OFFERED = "not-offered"
+    OBSERVED = "observed"  # the inventory says so
 
 
 class SimlibError(Exception):

@@ -26,6 +26,7 @@ from simlib.device.config import DeviceConfig
 from simlib.device.device import Device, DeviceState, new_device
 from simlib.device.events import Boot, Confirm, Cut, Event, Install, flip_bit
 from simlib.device.flash import FlashState, PowerCut
+from simlib.device.forgery import forge
 from simlib.device.layouts import max_image_bytes
 from simlib.device.memo import Memo, memo_key
 from simlib.device.running import running_digest, signed_digest
@@ -147,9 +148,7 @@ class Bench:
         verdict, image, trial, swap = Reason.NONE, origin.image, False, ""
         try:
             if isinstance(event, Install):
-                artefact = self._artefact(event.artefact)
-                blob = artefact.blob if event.flip_bit is None else flip_bit(artefact.blob, event.flip_bit)
-                verdict = install(device, (self._release.verify_key,), artefact.manifest, blob)
+                verdict = install(device, (self._release.verify_key,), *self._arriving(event))
             elif isinstance(event, Boot):
                 booted = boot(device)
                 image = None if booted.version is None else running_digest(device)
@@ -176,6 +175,7 @@ class Bench:
             erases=flash.erases,
             bytes_written=flash.bytes_written,
             op_end_ns=tuple(flash.op_end_ns) if event.cut is None else (),
+            op_end_nj=tuple(flash.op_end_nj) if event.cut is None else (),
             steps=tuple(device.journal),
         )
         return transition, image
@@ -225,7 +225,7 @@ class Bench:
             self._snapshots.move_to_end(state)
             return
         content = device.flash.content()
-        still = FlashState(content, (0,) * len(device.flash.wear), 0, 0, 0, ())
+        still = FlashState(content, (0,) * len(device.flash.wear), 0, 0, 0, (), ())
         self._snapshots[state] = DeviceState(still, device.security_counter, 0, 0, 0, ())
         self._snapshot_bytes += len(content)
         while self._snapshot_bytes > SNAPSHOT_BYTES and len(self._snapshots) > 1:
@@ -248,18 +248,32 @@ class Bench:
             raise InputError(f"artefact: found {name!r}, expected one of {', '.join(self._artefacts)}")
         return artefact
 
+    def _arriving(self, event: Install) -> tuple[bytes, bytes]:
+        """The manifest and the blob that an install is given."""
+        artefact = self._artefact(event.artefact)
+        manifest, blob = artefact.manifest, artefact.blob
+        if event.forged is not None:
+            base = None if artefact.base is None else self._release.images[artefact.base]
+            manifest, blob = forge(event.forged, artefact, base, self._release.verify_key)
+        return manifest, blob if event.flip_bit is None else flip_bit(blob, event.flip_bit)
+
     def _number(self, image: str) -> int:
         if image not in self._chain:
             raise RuntimeError(f"bench: an image that is not the release's runs: digest {image}")
         return self._chain[image]
 
     def _event_name(self, event: Event) -> str:
-        """The event, with the hashes of the bytes it brings in place of their name."""
+        """The event, with the hashes of the bytes it brings in place of their name.
+
+        A forgery follows from the artefact, the publisher's key, the base that the artefact names, and code.
+        """
         brings = ""
         if isinstance(event, Install):
-            bits = 8 * len(self._artefact(event.artefact).blob)
-            bit = None if event.flip_bit is None else event.flip_bit % bits
-            brings = f"{self._artefact_names[event.artefact]} {bit}"
+            self._artefact(event.artefact)
+            bit = event.flip_bit
+            if bit is not None:
+                bit %= 8 * len(self._arriving(event)[1])
+            brings = f"{self._artefact_names[event.artefact]} {event.forged} {bit}"
         return f"{type(event).__name__}|{brings}|{event.cut}"
 
 

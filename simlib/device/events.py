@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from simlib.device.flash import TEARS
+from simlib.device.forgery import FORGERIES
 from simlib.errors import InputError
 
 
@@ -27,11 +28,20 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Install:
-    """The updater takes the artefact of this name; bit `flip_bit` of its blob may have arrived flipped."""
+    """The updater takes the artefact of this name, or what has arrived in its place.
+
+    What the relaying phone has `forged` (`simlib.device.forgery`) it hands on instead; bit `flip_bit` of what
+    was sent arrives flipped.
+    """
 
     artefact: str
     flip_bit: int | None = None
     cut: Cut | None = None
+    forged: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.forged is not None and self.forged not in FORGERIES:
+            raise InputError(f"forged: found {self.forged!r}, expected one of {', '.join(FORGERIES)}")
 
 
 @dataclass(frozen=True, slots=True)

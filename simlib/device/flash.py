@@ -84,6 +84,7 @@ class FlashState:
     writes: int
     bytes_written: int
     op_end_ns: tuple[int, ...]
+    op_end_nj: tuple[int, ...]
 
 
 class Flash:
@@ -110,7 +111,8 @@ class Flash:
         self.writes = 0
         self.bytes_written = 0
         self.wear = [0] * (size_bytes // sector)
-        self.op_end_ns: list[int] = []
+        self.op_end_ns: list[int] = []  # the meter's time when each operation ended,
+        self.op_end_nj: list[int] = []  # and its energy, of flash and compute together
         self._erased_sector = bytes([geometry.erased_value]) * sector
         self._erased_chunk = bytes([geometry.erased_value]) * LARGEST_WRITE_BYTES
         self._cells = (
@@ -201,6 +203,7 @@ class Flash:
             self.writes,
             self.bytes_written,
             tuple(self.op_end_ns),
+            tuple(self.op_end_nj),
         )
 
     def restore(self, state: FlashState) -> None:
@@ -211,6 +214,7 @@ class Flash:
         self.writes = state.writes
         self.bytes_written = state.bytes_written
         self.op_end_ns = list(state.op_end_ns)
+        self.op_end_nj = list(state.op_end_nj)
         self.power_on()
 
     def _need_power(self) -> None:
@@ -249,8 +253,10 @@ class Flash:
     def _count_erase(self, offset: int) -> None:
         self.erases += 1
         self.wear[offset // self.geometry.sector_size] += 1
-        self.meter.flash(self._erase_ns, self._erase_nj)
-        self.op_end_ns.append(self.meter.time_ns)
+        meter = self.meter
+        meter.flash(self._erase_ns, self._erase_nj)
+        self.op_end_ns.append(meter.time_ns)
+        self.op_end_nj.append(meter.flash_nj + meter.compute_nj)
 
     def _count_write(self, n: int) -> None:
         words = -(-n // self.profile.word_bytes)
@@ -259,6 +265,7 @@ class Flash:
         meter = self.meter
         meter.flash(words * self.profile.word_ns, words * self.profile.word_nj)
         self.op_end_ns.append(meter.time_ns)
+        self.op_end_nj.append(meter.flash_nj + meter.compute_nj)
 
     def _fail_erase(self, offset: int) -> None:
         sector = self.geometry.sector_size

@@ -147,6 +147,9 @@ def _raw_case(old: Path, new: Path, options: UpdateOptions) -> _Case:
             encrypted=options.encrypted,
             signature="ecdsa-p256",
             hardware=(),
+            published_ms=(),
+            stepping_stones=(),
+            security_counters="raise",
         )
     )
     return _Case(
@@ -187,7 +190,7 @@ def _signed_case(old: Path, new: Path, options: UpdateOptions, key: VerifyKey) -
         old=base.data,
         old_counter=base.security_counter or 0,
         new=image.data,
-        artefact=Artefact(options.payload, options.payload, None, blob, sign_manifest(facts, release_key)),
+        artefact=Artefact(options.payload, options.payload, None, 1, blob, sign_manifest(facts, release_key)),
         image_key=key,
         release_key=release_key.public(),
         decryption_key=None,

@@ -12,9 +12,13 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass
 from itertools import accumulate, pairwise
+from typing import Final
 
 from simlib.device.device import Step
 from simlib.errors import Reason
+
+_SUMS: Final = ("op_end_ns", "op_end_nj")
+"""Running sums, kept as their differences: those of a write repeat, and compress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class Transition:
     erases: int
     bytes_written: int
     op_end_ns: tuple[int, ...]  # when each flash operation ended, from the event's start; empty if cut
+    op_end_nj: tuple[int, ...]  # what flash and core had taken by then, from the event's start; empty if cut
     steps: tuple[Step, ...]
 
     def op_at(self, offset_ns: int) -> int:
@@ -42,12 +47,22 @@ class Transition:
         """
         return bisect_right(self.op_end_ns, offset_ns) + 1
 
+    def op_at_energy(self, budget_nj: int) -> int:
+        """The number, from 1, of the flash operation in which a supply of `budget_nj` gives out.
+
+        That is the first one at whose end more has been spent; `ops` + 1 where there is none, be it that the
+        supply lasts or that what follows the last operation is too much for it (`flash_nj` + `compute_nj`
+        tells). Only of an event that was not cut.
+        """
+        return bisect_right(self.op_end_nj, budget_nj) + 1
+
 
 def pack(transition: Transition, image: str | None) -> bytes:
     """`transition` for the memo; `image` is the running one's signed digest."""
     facts = asdict(transition)
     facts["running"] = image
-    facts["op_end_ns"] = [after - before for before, after in pairwise((0, *transition.op_end_ns))]
+    for sums in _SUMS:
+        facts[sums] = [after - before for before, after in pairwise((0, *facts[sums]))]
     facts["steps"] = [astuple(step) for step in transition.steps]
     return zlib.compress(json.dumps(facts, separators=(",", ":")).encode(), 6)
 
@@ -60,6 +75,7 @@ def unpack(value: bytes, chain: Mapping[str, int]) -> tuple[Transition, str | No
         return None
     facts["running"] = None if image is None else chain[image]
     facts["verdict"] = Reason(facts["verdict"])
-    facts["op_end_ns"] = tuple(accumulate(facts["op_end_ns"]))
+    for sums in _SUMS:
+        facts[sums] = tuple(accumulate(facts[sums]))
     facts["steps"] = tuple(Step(*step) for step in facts["steps"])
     return Transition(**facts), image

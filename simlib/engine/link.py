@@ -25,6 +25,7 @@ What a transfer is for, why it breaks off and who it belongs to is left to other
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 from typing import Final
@@ -133,6 +134,11 @@ class FairLink:
         return len(self._transfers)
 
     @property
+    def fastest_bps(self) -> int:
+        """The rate of the fastest class [byte/s]."""
+        return self._caps[-1] >> self._unit_bits
+
+    @property
     def time_ms(self) -> int:
         """The time up to which the link has been advanced."""
         return self._t
@@ -157,6 +163,13 @@ class FairLink:
             self._level = (first, available, sharers)
             self._applied = False
         return self._level
+
+    def fair_share(self, rate_bps: int) -> Fraction:
+        """What a transfer of a class of `rate_bps` gets now, as a share of that rate."""
+        _, available, sharers = self.level()
+        if not sharers:
+            return Fraction(1)
+        return min(Fraction(available, sharers * self._rate(rate_bps)), Fraction(1))
 
     def advance(self, t: int) -> None:
         """Let time pass up to `t`. Raises `ValueError` if that lies in the past."""

@@ -25,6 +25,9 @@ from simpy.events import NORMAL, Event, EventPriority, ProcessGenerator
 from simlib.engine.link import INF, FairLink
 from simlib.engine.order import AFTER, CAPACITY, DEVICE, DEVICES_MAX, LINK, NOTEBOOK, SETTLE, Rank
 
+_AFTER_WAITS: Final = 1 << 40
+"""Added to the number of a cut-off's entry, so that it comes after what the device itself waits for."""
+
 
 class FleetEnvironment(simpy.Environment):
     """A SimPy environment whose ordinary events come after the device events of their millisecond."""
@@ -50,7 +53,20 @@ def _whole_ms(value: Any) -> int:
 class _DeviceProcess(Event):
     """One device's process: the event it waits for and the generator that goes on when it comes."""
 
-    __slots__ = ("_ok", "_value", "alarm", "callbacks", "clock", "device", "env", "priority", "send")
+    __slots__ = (
+        "_ok",
+        "_value",
+        "alarm",
+        "callbacks",
+        "clock",
+        "device",
+        "due_ms",
+        "env",
+        "priority",
+        "send",
+        "serial",
+        "transfer",
+    )
 
     def __init__(self, clock: SimpyClock, device: int, generator: ProcessGenerator) -> None:
         self.env = clock.env
@@ -59,6 +75,9 @@ class _DeviceProcess(Event):
         self.priority = EventPriority(DEVICE + device)
         self.send = generator.send
         self.alarm: _LinkAlarm | None = None  # of the link its transfer is on
+        self.transfer = 0  # how many it has begun
+        self.due_ms = -1  # when it goes on; what rings at another time was replaced by an earlier wake
+        self.serial = 0  # of its entries in the queue: SimPy cannot take one back
         self.callbacks = _RESUME
         self._ok = True
         self._value = None
@@ -92,6 +111,20 @@ class _LinkAlarm(Event):
         self.due_ms = INF
         self.touched = False
         self.callbacks = _RING
+        self._ok = True
+        self._value = None
+
+
+class _CutOff(Event):
+    """When a transfer is broken off unless it has ended."""
+
+    __slots__ = ("_ok", "_value", "callbacks", "env", "process", "transfer")
+
+    def __init__(self, process: _DeviceProcess) -> None:
+        self.env = process.env
+        self.process = process
+        self.transfer = process.transfer
+        self.callbacks = _CUT_OFF
         self._ok = True
         self._value = None
 
@@ -153,6 +186,7 @@ class SimpyClock:
         if device in self._processes:
             raise ValueError(f"device {device}: found a second process, expected one at a time")
         process = self._processes[device] = _DeviceProcess(self, device, generator)
+        process.due_ms = time_ms
         if time_ms <= self.horizon_ms:
             heappush(self._queue, (time_ms, process.priority, 0, process))
 
@@ -167,17 +201,39 @@ class SimpyClock:
         if time_ms > now:
             process.callbacks = _RESUME
             process._value = None
+            process.due_ms = time_ms
             if time_ms <= self.horizon_ms:
-                heappush(self._queue, (time_ms, process.priority, 0, process))
+                heappush(self._queue, (time_ms, process.priority, process.serial, process))
             return process
         self._not_past(time_ms)
         return self._at_once
 
-    def join(self, device: int, link_index: int, rate_class: int, size_bytes: int) -> Event:
+    def running(self, device: int) -> bool:
+        """Whether `device` has a process that has not ended."""
+        return device in self._processes
+
+    def wake(self, device: int, time_ms: int) -> bool:
+        """Have `device`'s process, which waits for a timer, go on at `time_ms` instead, if that is earlier.
+
+        Returns whether it will: not if it has ended, waits for a transfer or comes earlier anyway.
+        """
+        process = self._processes.get(device)
+        if process is None or process.alarm is not None or process.due_ms <= time_ms:
+            return False
+        process.serial += 1
+        process.due_ms = self._not_past(time_ms)
+        if time_ms <= self.horizon_ms:
+            heappush(self._queue, (time_ms, process.priority, process.serial, process))
+        return True
+
+    def join(
+        self, device: int, link_index: int, rate_class: int, size_bytes: int, until_ms: int = INF
+    ) -> Event:
         """What `device`'s process yields to transfer `size_bytes` over a link, in the given rate class.
 
         The process goes on in the millisecond the transfer ends, and is sent 0, or, if the transfer was
-        aborted, the bytes it misses.
+        aborted, the bytes it misses. At `until_ms`, which is later than now, a transfer that has not ended
+        is aborted.
         """
         process = self._processes[device]
         if process.callbacks is not None:
@@ -186,6 +242,12 @@ class SimpyClock:
         alarm.link.join(self.now, device, rate_class, size_bytes)
         process.callbacks = _RESUME
         process.alarm = alarm
+        process.transfer += 1
+        process.due_ms = -1
+        if until_ms <= self.horizon_ms:
+            number = _AFTER_WAITS + next(self.env._eid)
+            entry = (self._not_past(until_ms), process.priority, number, _CutOff(process))
+            heappush(self._queue, entry)
         self._touch(alarm)
         return process
 
@@ -200,7 +262,8 @@ class SimpyClock:
         alarm = process.alarm
         process._value = alarm.link.abort(self.now, device)
         process.alarm = None
-        heappush(self._queue, (self.env._now, process.priority, 0, process))
+        process.due_ms = self.now
+        heappush(self._queue, (self.env._now, process.priority, process.serial, process))
         self._touch(alarm)
         return True
 
@@ -287,7 +350,11 @@ class SimpyClock:
 def _resume(process: _DeviceProcess) -> None:
     clock = process.clock
     env = clock.env
+    if process.due_ms != env._now:  # an earlier wake has come instead
+        process.callbacks = _RESUME
+        return
     at_once = clock._at_once
+    process.due_ms = -1
     try:
         env.device_events += 1
         target = process.send(process._value)
@@ -300,6 +367,8 @@ def _resume(process: _DeviceProcess) -> None:
             raise RuntimeError(
                 f"device {process.device}: found its end, expected its last wait yielded"
             ) from None
+        process.callbacks = _RESUME  # entries that a wake has replaced may still ring
+        process.due_ms = -1
         return
     if target is not process or process.callbacks is None:
         raise RuntimeError(
@@ -320,8 +389,15 @@ def _ring(alarm: _LinkAlarm) -> None:
         process = processes[device]
         process.alarm = None
         process._value = 0
-        heappush(queue, (now, process.priority, 0, process))
+        process.due_ms = now
+        heappush(queue, (now, process.priority, process.serial, process))
     clock._touch(alarm)
+
+
+def _cut_off(cut: _CutOff) -> None:
+    process = cut.process
+    if process.alarm is not None and process.transfer == cut.transfer:
+        process.clock.abort(process.device)
 
 
 def _call(call: _Call) -> None:
@@ -339,3 +415,4 @@ def _call(call: _Call) -> None:
 _RESUME: Final = cast(Any, (_resume,))
 _RING: Final = cast(Any, (_ring,))
 _CALL: Final = cast(Any, (_call,))
+_CUT_OFF: Final = cast(Any, (_cut_off,))

@@ -12,12 +12,15 @@ from simlib.errors import InputError
 from simlib.firmware.corpus import load_corpus
 from simlib.firmware.firmware import Firmware
 from simlib.firmware.synthetic import release_versions, synthetic_chain
+from simlib.firmware.synthetic.evolution import KINDS
 from simlib.firmware.version import Version
 from simlib.scenario.model import ReleaseSpec
 
-__all__ = ["Firmware", "load_chain"]
+__all__ = ["Firmware", "load_chain", "load_chain_and_fix"]
 
 _CORPUS = "corpus:"
+_LEAST_WITH_FIX = 3
+"""A firmware that devices run, the release, and its fix."""
 
 
 def load_chain(spec: ReleaseSpec) -> tuple[Firmware, ...]:
@@ -35,10 +38,33 @@ def load_chain(spec: ReleaseSpec) -> tuple[Firmware, ...]:
     raise InputError(f"release.source: found {spec.source!r}, expected synthetic, files or corpus:NAME")
 
 
-def _synthetic(spec: ReleaseSpec) -> tuple[Firmware, ...]:
-    sizes = [spec.base_size_bytes] * len(spec.steps) + [spec.size_bytes]
-    payloads = synthetic_chain(spec.seed, sizes, spec.steps)
-    versions = release_versions(spec.steps)
+def load_chain_and_fix(spec: ReleaseSpec, step: str) -> tuple[Firmware, ...]:
+    """The firmwares that `spec` names with a forward fix as the newest, behind the release that it mends.
+
+    A synthetic fix is one more release of the same size, a step of kind `step` away; it changes nothing that
+    came before. Of files or a corpus the newest is the fix, and `step` says nothing.
+
+    Raises as `load_chain` does, and InputError for files or a corpus of fewer than three.
+    """
+    if spec.source == "synthetic":
+        if step not in KINDS:
+            raise InputError(f"recovery.step: found {step!r}, expected one of {', '.join(KINDS)}")
+        return _synthetic(spec, step)
+    chain = load_chain(spec)
+    if len(chain) < _LEAST_WITH_FIX:
+        raise InputError(
+            f"release.source: found {spec.source} with {len(chain)} firmwares, expected at least "
+            f"{_LEAST_WITH_FIX}: the newest is the forward fix, the one before it the release"
+        )
+    return chain
+
+
+def _synthetic(spec: ReleaseSpec, *fixes: str) -> tuple[Firmware, ...]:
+    """The chain, and behind it a firmware of the newest's size for each kind of step in `fixes`."""
+    steps = (*spec.steps, *fixes)
+    sizes = [spec.base_size_bytes] * len(spec.steps) + [spec.size_bytes] * (1 + len(fixes))
+    payloads = synthetic_chain(spec.seed, sizes, steps)
+    versions = release_versions(steps)
     return tuple(Firmware(str(v), v, payload) for v, payload in zip(versions, payloads, strict=True))
 
 

@@ -59,6 +59,7 @@ class Corpus:
     licence: str
     licence_note: str
     pins: tuple[Pin, ...]
+    source: str = ""  # of the pins: how it is known and from what, as a calibration figure says it
 
     def cached_path(self, pin: Pin) -> Path:
         """Where the firmware is once it is fetched."""

@@ -2,7 +2,8 @@
 
 from simlib.lifecycle.columns import Fleet
 from simlib.lifecycle.phases import LEGAL_MOVES, Phase
-from simlib.lifecycle.steps import advance, transfer_ended
-from simlib.lifecycle.waiting import next_checkin
+from simlib.lifecycle.steps import advance, recover
+from simlib.lifecycle.transfer import transfer_ended
+from simlib.lifecycle.waiting import next_checkin, notify
 
-__all__ = ["LEGAL_MOVES", "Fleet", "Phase", "advance", "next_checkin", "transfer_ended"]
+__all__ = ["LEGAL_MOVES", "Fleet", "Phase", "advance", "next_checkin", "notify", "recover", "transfer_ended"]

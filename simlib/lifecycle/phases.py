@@ -15,33 +15,49 @@ class Phase(IntEnum):
     """What a device is doing."""
 
     WAITING = 0  # for its next check-in; nothing offered yet
-    OFFERED = 1  # offered; waiting for a window, or put off until a later check-in
-    DOWNLOADING = 2
-    BACKING_OFF = 3  # between two attempts
-    INSTALLING = 4  # verify, decrypt, patch and write
-    POWER_OFF = 5  # power was cut; includes the recovery boot that follows
-    REBOOTING = 6  # the boot loader's work included
-    TRIAL = 7  # the new firmware runs unconfirmed and tests itself
-    CONFIRMING = 8
-    REVERTING = 9  # the self-test failed; the boot loader goes back
-    REPORTING = 10  # the end is known to the device, not yet to the server
-    DONE = 11
+    OFFERED = 1  # offered; waiting for a window, for its owner, or put off until a later check-in
+    CONNECTING = 2
+    DOWNLOADING = 3
+    BACKING_OFF = 4  # between two attempts
+    BACKING_UP = 5  # copies the user's data
+    INSTALLING = 6  # verify, decrypt, patch and write
+    POWER_OFF = 7  # power was cut; includes the recovery boot that follows
+    REBOOTING = 8  # the boot loader's work included
+    TRIAL = 9  # the new firmware runs unconfirmed and tests itself
+    PROBATION = 10  # the tests passed; it runs on unconfirmed for a while
+    CONFIRMING = 11
+    REVERTING = 12  # the trial failed; the boot loader goes back
+    RESTORING = 13  # puts the user's data back
+    REPORTING = 14  # the end is known to the device, not yet to the server
+    DONE = 15
+    RESTING = (
+        16  # ended like DONE, and something is still to come: a defect that shows late, a further release
+    )
 
+
+_ENDING = {Phase.REPORTING, Phase.DONE, Phase.RESTING}
+_FETCHING = {Phase.CONNECTING, Phase.DOWNLOADING}
+_PREPARING = {Phase.BACKING_UP, Phase.INSTALLING}
 
 LEGAL_MOVES: Final = MappingProxyType(
     {
-        Phase.WAITING: {Phase.OFFERED, Phase.DOWNLOADING, Phase.REPORTING, Phase.DONE},
-        Phase.OFFERED: {Phase.OFFERED, Phase.DOWNLOADING, Phase.REPORTING, Phase.DONE},
-        Phase.DOWNLOADING: {Phase.BACKING_OFF, Phase.INSTALLING, Phase.REPORTING},
-        Phase.BACKING_OFF: {Phase.OFFERED, Phase.DOWNLOADING, Phase.REPORTING},
-        Phase.INSTALLING: {Phase.POWER_OFF, Phase.REBOOTING, Phase.BACKING_OFF, Phase.REPORTING},
-        Phase.POWER_OFF: {Phase.TRIAL, Phase.BACKING_OFF, Phase.REPORTING, Phase.DONE},
-        Phase.REBOOTING: {Phase.POWER_OFF, Phase.TRIAL, Phase.BACKING_OFF, Phase.REPORTING, Phase.DONE},
-        Phase.TRIAL: {Phase.CONFIRMING, Phase.REVERTING},
-        Phase.CONFIRMING: {Phase.REPORTING},
-        Phase.REVERTING: {Phase.REPORTING, Phase.DONE},
-        Phase.REPORTING: {Phase.DONE},
-        Phase.DONE: set(),
+        Phase.WAITING: {Phase.OFFERED} | _FETCHING | _ENDING,
+        Phase.OFFERED: _FETCHING | _ENDING,
+        Phase.CONNECTING: {Phase.DOWNLOADING} | _ENDING,
+        Phase.DOWNLOADING: {Phase.BACKING_OFF} | _PREPARING | _ENDING,
+        Phase.BACKING_OFF: {Phase.OFFERED} | _FETCHING | _ENDING,
+        Phase.BACKING_UP: {Phase.INSTALLING},
+        Phase.INSTALLING: {Phase.POWER_OFF, Phase.REBOOTING, Phase.BACKING_OFF} | _ENDING,
+        Phase.POWER_OFF: {Phase.TRIAL, Phase.BACKING_OFF, Phase.RESTORING} | _ENDING,
+        Phase.REBOOTING: {Phase.POWER_OFF, Phase.TRIAL, Phase.BACKING_OFF} | _ENDING,
+        Phase.TRIAL: {Phase.PROBATION, Phase.CONFIRMING, Phase.REVERTING},
+        Phase.PROBATION: {Phase.CONFIRMING, Phase.REVERTING},
+        Phase.CONFIRMING: {Phase.POWER_OFF, Phase.RESTORING} | _ENDING,
+        Phase.REVERTING: {Phase.POWER_OFF, Phase.RESTORING} | _ENDING,
+        Phase.RESTORING: _ENDING,
+        Phase.REPORTING: {Phase.DONE, Phase.RESTING},
+        Phase.DONE: {Phase.OFFERED, Phase.REPORTING} | _FETCHING,  # a further round
+        Phase.RESTING: {Phase.OFFERED, Phase.RESTORING} | _FETCHING | _ENDING,
     }
 )
 """From each phase, the phases that may follow (a device may also stay where it is)."""

@@ -5,11 +5,14 @@ and answers ``(command, value, signals)``:
 
 =========  ==========================================================
 TIMER      call again at time `value` [ms]
-JOIN       transfer `value` bytes over the shared link, then call `transfer_ended` and `advance`
+JOIN       transfer `value` bytes over the shared link, broken off at `Fleet.until_ms`; then call
+           `transfer_ended` and `advance`
 END        the device is done
+ASK        have the bench find what `value` (ASK_*) names, put it into the columns, and call again
 =========  ==========================================================
 
-`signals` are the messages the server has received in this step, as bits of SIGNAL_*.
+`signals` are the messages the server has received in this step, as bits of SIGNAL_*. `Fleet.error` says what
+went wrong in it, if anything.
 
 There is no clock and no randomness of its own here: a draw is a pure function of the device's key, a
 purpose and an occurrence, and nothing is a probability of an outcome. Whether an install is accepted,
@@ -20,353 +23,132 @@ bytes. The functions use integers and indexing only, so that a compiled clock ca
 
 from __future__ import annotations
 
-from typing import Final
-
-from simlib.draws import Purpose, below, draw32
-from simlib.errors import Reason
+from simlib.lifecycle import ending
+from simlib.lifecycle.battery import settle
+from simlib.lifecycle.codes import OUTCOME_CODE, Step
 from simlib.lifecycle.columns import (
-    HALT_DOWNLOADS,
+    ENERGY_BACKUP,
+    ENERGY_RESTORE,
+    NEVER,
     NO_ROW,
-    RULE_ARTEFACTS,
-    RULE_ATTEMPTS,
-    RULE_BACKOFF,
-    RULE_BACKOFF_MAX,
-    RULE_DEFERRALS,
-    RULE_DROP_BELOW,
-    RULE_DROP_WEAK_BELOW,
-    RULE_GRANULE,
-    RULE_LINK,
-    RULE_POWER_OFF,
-    RULE_REPORT_DELAY,
-    RULE_RESUME,
-    RULE_STORAGE,
+    PLAN_INSTALL,
+    PLAN_NONE,
     Fleet,
 )
+from simlib.lifecycle.installing import (
+    booted,
+    carry_out,
+    confirmation_ended,
+    installed,
+    proved,
+    reverted,
+    tested,
+)
+from simlib.lifecycle.offering import check_in, go_on
 from simlib.lifecycle.phases import Phase
-from simlib.lifecycle.waiting import next_checkin, window_opens
+from simlib.lifecycle.spending import spend
+from simlib.lifecycle.targets import next_target
+from simlib.lifecycle.transfer import downloaded, heard, join
+from simlib.lifecycle.waiting import next_checkin, notify
 from simlib.outcomes import Outcome
-
-TIMER: Final = 0
-JOIN: Final = 1
-END: Final = 2
-
-SIGNAL_OFFERED: Final = 1
-SIGNAL_STARTED: Final = 2
-SIGNAL_SUCCEEDED: Final = 4
-SIGNAL_FAILED: Final = 8
-SIGNAL_SKIPPED: Final = 16
-
-REASONS: Final = tuple(Reason)
-OUTCOMES: Final = tuple(Outcome)
-REASON_CODE: Final = {reason: code for code, reason in enumerate(REASONS)}
-OUTCOME_CODE: Final = {outcome: code for code, outcome in enumerate(OUTCOMES)}
 
 # Plain integers under short names: enum look-ups are slow, and a compiled clock cannot make them.
 _WAITING, _OFFERED, _DOWNLOADING = int(Phase.WAITING), int(Phase.OFFERED), int(Phase.DOWNLOADING)
 _BACKING_OFF, _INSTALLING, _POWER_OFF = int(Phase.BACKING_OFF), int(Phase.INSTALLING), int(Phase.POWER_OFF)
 _REBOOTING, _TRIAL, _CONFIRMING = int(Phase.REBOOTING), int(Phase.TRIAL), int(Phase.CONFIRMING)
 _REVERTING, _REPORTING, _DONE = int(Phase.REVERTING), int(Phase.REPORTING), int(Phase.DONE)
-_UPDATED, _REVERTED = OUTCOME_CODE[Outcome.UPDATED], OUTCOME_CODE[Outcome.REVERTED]
-_FAILED, _DEFERRED = OUTCOME_CODE[Outcome.FAILED], OUTCOME_CODE[Outcome.DEFERRED]
-_INELIGIBLE, _PENDING = OUTCOME_CODE[Outcome.INELIGIBLE], OUTCOME_CODE[Outcome.PENDING]
-_BRICKED, _LOST = OUTCOME_CODE[Outcome.BRICKED], OUTCOME_CODE[Outcome.LOST]
-_R_NONE, _R_STORAGE = REASON_CODE[Reason.NONE], REASON_CODE[Reason.STORAGE_SHORT]
-_R_BATTERY, _R_LINK = REASON_CODE[Reason.BATTERY_LOW], REASON_CODE[Reason.LINK_WEAK]
-_R_DOWNLOAD, _R_HALTED = REASON_CODE[Reason.DOWNLOAD_FAILED], REASON_CODE[Reason.ROLLOUT_HALTED]
-_R_POWER_CUT, _R_NO_IMAGE = REASON_CODE[Reason.POWER_CUT], REASON_CODE[Reason.NO_VALID_IMAGE]
-_R_SELF_TEST, _R_CRASH = REASON_CODE[Reason.SELF_TEST_FAILED], REASON_CODE[Reason.CRASH_LOOP]
-_R_NO_ARTEFACT, _R_WRONG_BASE = REASON_CODE[Reason.NO_ARTEFACT], REASON_CODE[Reason.WRONG_BASE]
-_P_BATTERY, _P_WEAK = int(Purpose.BATTERY), int(Purpose.LINK_WEAK)
-_P_DROP, _P_DROP_AT = int(Purpose.DROP), int(Purpose.DROP_AT)
-
-Step = tuple[int, int, int]
+_BACKING_UP, _PROBATION, _RESTORING = int(Phase.BACKING_UP), int(Phase.PROBATION), int(Phase.RESTORING)
+_RESTING, _CONNECTING = int(Phase.RESTING), int(Phase.CONNECTING)
+_GONE = (OUTCOME_CODE[Outcome.BRICKED], OUTCOME_CODE[Outcome.LOST], OUTCOME_CODE[Outcome.INELIGIBLE])
 
 
 def advance(fleet: Fleet, now: int, i: int) -> Step:
     """What device `i` does at `now`, now that what it waited for has come."""
+    if fleet.plan[i] != PLAN_NONE:
+        return carry_out(fleet, now, i)  # the bench has answered; what went wrong in this step still did
+    fleet.error[i] = 0
+    if fleet.rechargeable[fleet.cohort[i]]:
+        settle(fleet, i, now)
     phase = fleet.phase[i]
-    if phase == _WAITING:
-        return _check_in(fleet, now, i)
+    if phase == _WAITING or phase == _DONE:
+        return check_in(fleet, now, i)
     if phase == _OFFERED or phase == _BACKING_OFF:
-        return _begin(fleet, now, i)
+        return go_on(fleet, now, i)
+    if phase == _CONNECTING:
+        return join(fleet, now, i)
     if phase == _DOWNLOADING:
-        return _downloaded(fleet, now, i)
+        return heard(fleet, now, i) if fleet.multicast_ms[fleet.cohort[i]] else downloaded(fleet, now, i)
+    if phase == _BACKING_UP:
+        return _backed_up(fleet, now, i)
     if phase == _INSTALLING:
-        return _installed(fleet, now, i)
+        return installed(fleet, now, i)
     if phase == _REBOOTING or phase == _POWER_OFF:
-        return _booted(fleet, now, i)
+        return booted(fleet, now, i)
     if phase == _TRIAL:
-        return _tested(fleet, now, i)
+        return tested(fleet, now, i)
+    if phase == _PROBATION:
+        return proved(fleet, now, i)
     if phase == _CONFIRMING:
-        return _confirmed(fleet, now, i)
+        return confirmation_ended(fleet, now, i)
     if phase == _REVERTING:
-        return _reverted(fleet, now, i)
-    return _reported(fleet, now, i)
+        return reverted(fleet, now, i)
+    if phase == _RESTORING:
+        return _restored(fleet, now, i)
+    if phase == _RESTING:
+        return _rested(fleet, now, i)
+    return ending.reported(fleet, now, i)
 
 
-def transfer_ended(fleet: Fleet, i: int, missing_bytes: int) -> None:
-    """Book the transfer of device `i` that has just ended, `missing_bytes` short if it was broken off."""
-    received = fleet.run_bytes[i] - missing_bytes
-    fleet.run_bytes[i] = received
-    fleet.left_bytes[i] -= received
-    fleet.kept_bytes[i] += received
-    fleet.bytes_down[i] += received
-    fleet.radio_uj[i] += -(-received * fleet.rx_pj_per_byte[fleet.cohort[i]] // 1_000_000)
+def recover(fleet: Fleet, now: int, i: int) -> int:
+    """The operator's answer to the halt is out at `now`: when device `i`, at rest, comes for it, or NEVER.
+
+    Of a device at rest (waiting, done, resting) only.
+    """
+    if fleet.outcome[i] in _GONE or next_target(fleet, now, i) == NO_ROW:
+        return NEVER
+    notify(fleet, i, now)
+    return next_checkin(fleet, i, now + 1)
 
 
-def move_due(fleet: Fleet, i: int) -> int:
-    """The row of `Fleet.move_*` that `advance` is about to book for device `i`, or NO_ROW if none."""
-    phase = fleet.phase[i]
-    if phase == _INSTALLING:
-        return _install_move(fleet, i)
-    if phase == _REBOOTING or phase == _POWER_OFF:
-        return _boot_move(fleet, i)
-    if phase == _CONFIRMING:
-        return _confirm_move(fleet, i)
-    if phase == _REVERTING:
-        return _boot_move(fleet, i)
-    return NO_ROW
-
-
-def _check_in(fleet: Fleet, now: int, i: int) -> Step:
-    if fleet.halted[0]:
-        return _end(fleet, i, _PENDING, _R_HALTED, 0)
-    fleet.offered_ms[i] = now
-    if fleet.artefact[i] == NO_ROW:
-        command, value, _ = _report(fleet, now, i, _INELIGIBLE, _R_NO_ARTEFACT)
-        return command, value, SIGNAL_OFFERED
-    fleet.left_bytes[i] = fleet.wire_bytes[fleet.artefact[i]]
-    command, value, signals = _begin(fleet, now, i)
-    return command, value, signals | SIGNAL_OFFERED
-
-
-def _begin(fleet: Fleet, now: int, i: int) -> Step:
-    """Wait for the window, pre-check, and start (or go on with) the download."""
-    if fleet.halted[0] and fleet.started_ms[i] < 0:
-        return _end(fleet, i, _PENDING, _R_HALTED, 0)
-    if fleet.halted[0] == HALT_DOWNLOADS:
-        return _give_up(fleet, now, i, _R_HALTED)
-    opens = window_opens(fleet, now)
-    if opens > now:
-        fleet.phase[i] = _OFFERED
-        return TIMER, opens, 0
-    rules = fleet.rules
+def _backed_up(fleet: Fleet, now: int, i: int) -> Step:
     cohort = fleet.cohort[i]
-    artefact = fleet.artefact[i]
-    look = fleet.attempts[i] + fleet.wakes[i]
-    if rules[RULE_STORAGE] and not fleet.room[cohort * rules[RULE_ARTEFACTS] + artefact]:
-        return _never(fleet, now, i, _R_STORAGE)
-    weak = draw32(fleet.key[i], _P_WEAK, look) < fleet.weak_below[cohort]
-    if draw32(fleet.key[i], _P_BATTERY, look) < fleet.battery_low_below[cohort]:
-        return _put_off(fleet, now, i, _R_BATTERY)
-    if weak and rules[RULE_LINK]:
-        return _put_off(fleet, now, i, _R_LINK)
-    signals = 0
-    if fleet.started_ms[i] < 0:
-        fleet.started_ms[i] = now
-        signals = SIGNAL_STARTED
-    attempt = fleet.attempts[i]
-    fleet.attempts[i] = attempt + 1
-    fleet.phase[i] = _DOWNLOADING
-    run = fleet.left_bytes[i]
-    drop_below = rules[RULE_DROP_WEAK_BELOW] if weak else rules[RULE_DROP_BELOW]
-    if draw32(fleet.key[i], _P_DROP, attempt) < drop_below and run > 1:
-        # The link fails after a number of bytes drawn beforehand, at least one and short of all.
-        run = 1 + below(fleet.key[i], _P_DROP_AT, attempt, run - 1)
-    fleet.run_bytes[i] = run
-    return JOIN, run, signals
+    fleet.backed_up[i] = 1
+    fleet.bytes_up[i] += fleet.backup_bytes[cohort]
+    spend(
+        fleet,
+        i,
+        ENERGY_BACKUP,
+        fleet.backup_radio_uj[cohort],
+        fleet.backup_flash_uj[cohort],
+        fleet.backup_compute_uj[cohort],
+    )
+    fleet.plan[i] = PLAN_INSTALL
+    return carry_out(fleet, now, i)
 
 
-def _put_off(fleet: Fleet, now: int, i: int, reason: int) -> Step:
-    fleet.wakes[i] += 1
-    if fleet.wakes[i] > fleet.rules[RULE_DEFERRALS]:
-        return _never(fleet, now, i, reason)
-    fleet.phase[i] = _OFFERED
-    return TIMER, next_checkin(fleet, i, now + 1), 0
+def _restored(fleet: Fleet, now: int, i: int) -> Step:
+    cohort = fleet.cohort[i]
+    fleet.backed_up[i] = 0
+    fleet.bytes_back[i] += fleet.restore_bytes[cohort]
+    spend(
+        fleet,
+        i,
+        ENERGY_RESTORE,
+        fleet.restore_radio_uj[cohort],
+        fleet.restore_flash_uj[cohort],
+        fleet.restore_compute_uj[cohort],
+    )
+    return ending.after_restore(fleet, now, i)
 
 
-def _never(fleet: Fleet, now: int, i: int, reason: int) -> Step:
-    """The pre-check refuses for good: `deferred` if nothing had begun, `failed` otherwise."""
-    if fleet.started_ms[i] < 0:
-        return _report(fleet, now, i, _DEFERRED, reason)
-    return _give_up(fleet, now, i, reason)
-
-
-def _downloaded(fleet: Fleet, now: int, i: int) -> Step:
-    if fleet.left_bytes[i] == 0:
-        fleet.phase[i] = _INSTALLING
-        return TIMER, now + fleet.move_ms[_install_move(fleet, i)], 0
-    if fleet.halted[0] == HALT_DOWNLOADS:
-        return _give_up(fleet, now, i, _R_HALTED)
-    kept = fleet.kept_bytes[i]
-    worth = kept // fleet.rules[RULE_GRANULE] * fleet.rules[RULE_GRANULE] if fleet.rules[RULE_RESUME] else 0
-    fleet.bytes_wasted[i] += kept - worth
-    fleet.kept_bytes[i] = worth
-    fleet.left_bytes[i] += kept - worth
-    return _try_again(fleet, now, i, _R_DOWNLOAD)
-
-
-def _try_again(fleet: Fleet, now: int, i: int, reason: int) -> Step:
-    """Back off before the next attempt, or give up after the last."""
-    attempts = fleet.attempts[i]
-    if attempts >= fleet.rules[RULE_ATTEMPTS]:
-        return _give_up(fleet, now, i, reason)
-    fleet.phase[i] = _BACKING_OFF
-    # Doubled after each attempt; the shift is bounded so that it cannot leave 63 bits.
-    wait = min(fleet.rules[RULE_BACKOFF] << min(attempts - 1, 20), fleet.rules[RULE_BACKOFF_MAX])
-    return TIMER, now + wait, 0
-
-
-def _give_up(fleet: Fleet, now: int, i: int, reason: int) -> Step:
-    fleet.bytes_wasted[i] += fleet.kept_bytes[i]
-    fleet.kept_bytes[i] = 0
-    return _report(fleet, now, i, _FAILED, reason)
-
-
-def _install_move(fleet: Fleet, i: int) -> int:
-    """The row of what the bench found for the install that device `i` is about to make."""
-    if fleet.faults[i] != NO_ROW:
-        row = fleet.fault_install[fleet.faults[i] * fleet.rules[RULE_ATTEMPTS] + fleet.installs[i]]
-        if row != NO_ROW:
-            return int(row)
-    return _known(fleet.on_install[fleet.state[i] * fleet.rules[RULE_ARTEFACTS] + fleet.artefact[i]])
-
-
-def _boot_move(fleet: Fleet, i: int) -> int:
-    """The same for the boot after the latest install; a fault meets a boot once."""
-    if fleet.faults[i] != NO_ROW and fleet.phase[i] == _REBOOTING:
-        row = fleet.fault_boot[fleet.faults[i] * fleet.rules[RULE_ATTEMPTS] + fleet.installs[i] - 1]
-        if row != NO_ROW:
-            return int(row)
-    return _known(fleet.on_boot[fleet.state[i]])
-
-
-def _confirm_move(fleet: Fleet, i: int) -> int:
-    return _known(fleet.on_confirm[fleet.state[i]])
-
-
-def _known(row: int) -> int:
-    """The row itself: a missing one would be read as the last row of the table."""
-    if row == NO_ROW:
-        raise LookupError("found a transition that the bench was not asked for")
-    return row
-
-
-def _charge(fleet: Fleet, i: int, move: int) -> None:
-    fleet.state[i] = fleet.move_state[move]
-    fleet.flash_uj[i] += fleet.move_flash_uj[move]
-    fleet.compute_uj[i] += fleet.move_compute_uj[move]
-
-
-def _boot(fleet: Fleet, now: int, i: int, phase: int, wait_ms: int) -> Step:
-    """Let the boot loader run after `wait_ms`; its verdict is read in `phase`."""
-    fleet.phase[i] = phase
-    boot_ms = fleet.reboot_ms[fleet.cohort[i]] + fleet.move_ms[_boot_move(fleet, i)]
-    return TIMER, now + wait_ms + boot_ms, 0
-
-
-def _installed(fleet: Fleet, now: int, i: int) -> Step:
-    move = _install_move(fleet, i)
-    fleet.installs[i] += 1
-    _charge(fleet, i, move)
-    if fleet.move_cut[move]:
-        return _boot(fleet, now, i, _POWER_OFF, fleet.rules[RULE_POWER_OFF])
-    verdict = fleet.move_verdict[move]
-    if verdict == _R_NONE:
-        return _boot(fleet, now, i, _REBOOTING, 0)
-    fleet.reason[i] = verdict
-    if fleet.in_place[fleet.cohort[i]]:
-        # The only slot was overwritten: whatever is in it now, the boot loader has to start it.
-        return _boot(fleet, now, i, _REBOOTING, 0)
-    return _start_over(fleet, now, i, verdict)
-
-
-def _start_over(fleet: Fleet, now: int, i: int, reason: int) -> Step:
-    """The downloaded artefact is of no use any more: fetch it, or the full image, again."""
-    fleet.bytes_wasted[i] += fleet.kept_bytes[i]
-    fleet.kept_bytes[i] = 0
-    if reason == _R_WRONG_BASE:
-        fleet.artefact[i] = fleet.full[fleet.cohort[i]]
-    fleet.left_bytes[i] = fleet.wire_bytes[fleet.artefact[i]]
-    return _try_again(fleet, now, i, reason)
-
-
-def _booted(fleet: Fleet, now: int, i: int) -> Step:
-    move = _boot_move(fleet, i)
-    _charge(fleet, i, move)
-    if fleet.move_cut[move]:
-        return _boot(fleet, now, i, _POWER_OFF, fleet.rules[RULE_POWER_OFF])
-    running = fleet.move_running[move]
-    fleet.running[i] = running
-    if running == NO_ROW:
-        fleet.finished_ms[i] = now
-        return _end(fleet, i, _BRICKED, _R_NO_IMAGE, fleet.kept_bytes[i])
-    if running == fleet.target[i]:
-        fleet.phase[i] = _TRIAL
-        return TIMER, now + fleet.self_test_ms[fleet.cohort[i]], 0
-    # The old firmware runs: the install was refused, or the boot loader refused its result, or power failed.
-    reason = fleet.reason[i]
-    if reason == _R_NONE:
-        reason = fleet.move_verdict[move]
-    if reason == _R_NONE:
-        reason = _R_POWER_CUT
-    fleet.reason[i] = _R_NONE
-    return _start_over(fleet, now, i, reason)
-
-
-def _tested(fleet: Fleet, now: int, i: int) -> Step:
-    if fleet.defective[i]:
-        # A failed self-test ends in a reset; the boot loader finds the trial unconfirmed.
-        return _boot(fleet, now, i, _REVERTING, 0)
-    fleet.phase[i] = _CONFIRMING
-    return TIMER, now + fleet.move_ms[_confirm_move(fleet, i)], 0
-
-
-def _confirmed(fleet: Fleet, now: int, i: int) -> Step:
-    _charge(fleet, i, _confirm_move(fleet, i))
-    fleet.finished_ms[i] = now
-    return _report(fleet, now, i, _UPDATED, _R_NONE)
-
-
-def _reverted(fleet: Fleet, now: int, i: int) -> Step:
-    move = _boot_move(fleet, i)
-    _charge(fleet, i, move)
-    running = fleet.move_running[move]
-    fleet.running[i] = running
-    fleet.finished_ms[i] = now
-    if running == NO_ROW:
-        return _end(fleet, i, _BRICKED, _R_NO_IMAGE, fleet.kept_bytes[i])
-    if running == fleet.target[i]:
-        # No second slot to go back to: the defective firmware starts again and again.
-        return _end(fleet, i, _LOST, _R_CRASH, 0)
-    return _report(fleet, now, i, _REVERTED, _R_SELF_TEST)
-
-
-def _report(fleet: Fleet, now: int, i: int, outcome: int, reason: int) -> Step:
-    fleet.phase[i] = _REPORTING
-    fleet.outcome[i] = outcome
-    fleet.reason[i] = reason
-    if fleet.finished_ms[i] < 0:
-        fleet.finished_ms[i] = now
-    return TIMER, now + fleet.rules[RULE_REPORT_DELAY], 0
-
-
-def _reported(fleet: Fleet, now: int, i: int) -> Step:
-    outcome = fleet.outcome[i]
-    fleet.phase[i] = _DONE
-    fleet.reported[i] = outcome
-    fleet.reported_ms[i] = now
-    if outcome == _UPDATED:
-        return END, 0, SIGNAL_SUCCEEDED
-    if outcome == _DEFERRED or outcome == _INELIGIBLE:
-        return END, 0, SIGNAL_SKIPPED
-    return END, 0, SIGNAL_FAILED
-
-
-def _end(fleet: Fleet, i: int, outcome: int, reason: int, wasted_bytes: int) -> Step:
-    """The end of a device that reports nothing."""
-    fleet.phase[i] = _DONE
-    fleet.outcome[i] = outcome
-    fleet.reason[i] = reason
-    fleet.bytes_wasted[i] += wasted_bytes
-    return END, 0, 0
+def _rested(fleet: Fleet, now: int, i: int) -> Step:
+    why = ending.rested(fleet, now, i)
+    if why == 1:
+        if fleet.drain_from_ms[i] != NO_ROW:
+            return ending.drained(fleet, now, i)
+        return ending.fall_ill(fleet, now, i)
+    if why == 2:
+        return ending.mended(fleet, now, i)
+    if next_target(fleet, now, i) == NO_ROW:
+        return ending.afterwards(fleet, now, i, 0)
+    return check_in(fleet, now, i)

@@ -25,9 +25,10 @@ from simlib.security.keys import DecryptionKey
 class Artefact:
     """One download: `manifest` is signed, `blob` is as on the wire."""
 
-    name: str  # "full", or "delta-from-" and the base's label
+    name: str  # "full" or "delta-from-BASE"; to another target "full-of-TARGET" or "TARGET-from-BASE"
     kind: str  # "full" or "delta"
     base: int | None  # chain index of the firmware a delta starts from
+    target: int  # chain index of the firmware that it leads to
     blob: bytes
     manifest: bytes
 

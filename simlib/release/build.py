@@ -1,27 +1,31 @@
-"""Building a release from its specification: the chain signed, the newest shipped in full and as patches.
+"""Building a release from its specification: the chain signed, its targets shipped in full and as patches.
 
-Every firmware of the chain is signed with one key and a security counter that counts up from 1, since each
-older one is what some device runs. All secrets are derived from the specification's seed, so that the same
-specification gives the same bytes on every machine. No signature leaves anything to chance either: it is part
-of the images that patches are made of, and would change their lengths. A content key is derived from the
-bytes it encrypts as well: under AES-CTR with the counter from zero, one key must never meet two plaintexts.
+Every firmware of the chain is signed with one key, since each older one is what some device runs. All secrets
+are derived from the specification's seed, so that the same specification gives the same bytes on every
+machine. No signature leaves anything to chance either: it is part of the images that patches are made of,
+and would change their lengths.
+
+The main release, `Release.primary`, is the newest of the specification's chain. There may be other targets:
+a stepping stone that older devices have to pass through, a release before it that is still in flight, and
+what is offered after a halt (`simlib.release.recovery`), which may stand behind the main one in the chain.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Final
 
-from simlib.delta import create_patch
 from simlib.errors import InputError
-from simlib.firmware.chain import Firmware, load_chain
+from simlib.firmware.firmware import Firmware
 from simlib.release.artefact import Artefact
-from simlib.release.manifest import Manifest, sign_manifest
+from simlib.release.content_keys import content_key_for
+from simlib.release.recovery import Chain, Recovery, plan_chain
+from simlib.release.targets import Member, Publisher
 from simlib.scenario.model import ReleaseSpec
-from simlib.security.encryption import KEY_BYTES, ctr_crypt, decrypt_image, wrap_key
-from simlib.security.keys import DecryptionKey, SigningKey, VerifyKey, derive_bytes, derive_private
+from simlib.security.encryption import decrypt_image
+from simlib.security.keys import DecryptionKey, SigningKey, VerifyKey, derive_private
 from simlib.security.signing import sign_image
 
 HEADER_SIZE: Final = 0x200
@@ -30,159 +34,181 @@ HEADER_SIZE: Final = 0x200
 
 @dataclass(frozen=True)
 class Release:
-    """A chain of firmware, signed, and what devices are offered to reach its newest member.
+    """A chain of firmware, signed, and what devices are offered to reach its targets.
 
     `images` lie as in a primary slot, payload in the clear, without padding; its index and that of
-    `firmwares` and `security_counters` is the chain's, newest last. `artefacts` begins with the full one.
+    `firmwares` and `security_counters` is the chain's, newest last. `artefacts` begins with the primary's,
+    the full one first; those of the other targets follow, oldest target first, each with its full one first.
     """
 
     firmwares: tuple[Firmware, ...]
     images: tuple[bytes, ...]
-    wire_image: bytes  # the newest as shipped
+    wire_image: bytes  # the primary as shipped; any other target's is its full artefact's blob
     artefacts: tuple[Artefact, ...]
     signing_key: SigningKey
     verify_key: VerifyKey
     decryption_key: DecryptionKey | None
     security_counters: tuple[int, ...]
+    primary: int  # chain index of the main release
+    recovery: int | None  # chain index of what is offered after a halt
 
-    def artefact_for(self, base: int, can_patch: bool, download_size_bytes: int) -> Artefact:
-        """What a device that runs the chain's number `base` is offered.
+    @property
+    def targets(self) -> tuple[int, ...]:
+        """The chain indices that artefacts lead to, the primary first."""
+        return tuple(dict.fromkeys(artefact.target for artefact in self.artefacts))
+
+    def full_for(self, target: int | None = None) -> Artefact:
+        """The full artefact that leads to chain index `target`; None: to the primary.
+
+        Raises:
+            InputError: no artefact leads there.
+        """
+        wanted = self.primary if target is None else target
+        for artefact in self.artefacts:
+            if artefact.target == wanted and artefact.kind == "full":
+                return artefact
+        raise InputError(f"target: found {wanted}, expected one of {', '.join(map(str, self.targets))}")
+
+    def artefact_for(
+        self, base: int, can_patch: bool, download_size_bytes: int, target: int | None = None
+    ) -> Artefact:
+        """What a device that runs the chain's number `base` is offered to reach `target`; None: the primary.
 
         The patch from that base if there is one, the device can apply patches, and its download partition of
         `download_size_bytes` holds the blob; the full artefact otherwise.
 
         Raises:
-            InputError: the chain has no such member.
+            InputError: the chain has no such member, or no artefact leads to the target.
         """
         if not 0 <= base < len(self.images):
             raise InputError(f"base: found {base}, expected 0 to {len(self.images) - 1}")
+        full = self.full_for(target)
         for artefact in self.artefacts:
-            if artefact.base == base and can_patch and len(artefact.blob) <= download_size_bytes:
+            fits = artefact.base == base and artefact.target == full.target
+            if fits and can_patch and len(artefact.blob) <= download_size_bytes:
                 return artefact
-        return self.artefacts[0]
+        return full
 
 
-def build_release(spec: ReleaseSpec, bases: Collection[int] | None = None) -> Release:
-    """Sign the chain of `spec` and make its artefacts; with `bases`, patches from those chain indices alone.
+def build_release(
+    spec: ReleaseSpec,
+    bases: Collection[int] | None = None,
+    *,
+    targets: Collection[int] | None = None,
+    recovery: Recovery | None = None,
+) -> Release:
+    """Sign the chain of `spec` and make the artefacts for its primary, its `targets` and its `recovery`.
 
-    A patch is offered if its wire bytes are at most `spec.full_above` of the full artefact's.
+    `bases` are the chain indices older than the primary that patches are made from, beside the primary
+    itself; None: every one. `targets` are chain indices; None: the stepping stones of `spec` and its releases
+    in flight, which count backwards from the primary. To an ordinary target there are patches from every older base; to the recovery
+    from every other one, newer or older.
 
     Raises:
-        InputError: the chain cannot be loaded or signed, or a base is not older than the newest.
+        InputError: the chain cannot be loaded or signed, a base is not older than the primary, the chain has
+            no such target, it has nothing to recover with, or two artefacts would have one name.
     """
-    firmwares = load_chain(spec)
-    newest = len(firmwares) - 1
-    chosen = _chosen_bases(spec, newest, bases)
+    chain = plan_chain(spec, recovery)
+    _check_bases(chain, bases)
+    others = _other_targets(spec, chain, targets)
     signing_key = SigningKey.of(derive_private(spec.signature, spec.seed, "release signing key"))
     decryption_key = None
     if spec.encrypted:
         decryption_key = DecryptionKey.of(derive_private("ecies-p256", spec.seed, "device decryption key"))
-    counters = tuple(range(1, len(firmwares) + 1))
-    wire_images = tuple(
-        _sign(spec, firmware, counter, signing_key, decryption_key)
-        for firmware, counter in zip(firmwares, counters, strict=True)
+    counters = _security_counters(spec, len(chain.firmwares))
+    members = tuple(
+        _signed(spec, n, firmware, counter, signing_key, decryption_key)
+        for n, (firmware, counter) in enumerate(zip(chain.firmwares, counters, strict=True))
     )
-    images = wire_images
-    if decryption_key is not None:
-        images = tuple(decrypt_image(image, decryption_key) for image in wire_images)
-    facts = _Newest(spec, firmwares[newest], images[newest], counters[newest], signing_key)
-    full = facts.full(wire_images[newest])
-    deltas = (facts.delta(base, firmwares[base], images[base], decryption_key) for base in chosen)
-    worth = tuple(delta for delta in deltas if delta.wire_bytes <= spec.full_above * full.wire_bytes)
+    publisher = Publisher(spec, signing_key, decryption_key)
+    artefacts: list[Artefact] = []
+    for target in (chain.primary, *others):
+        sources = [members[n] for n in _sources(spec, chain, target, bases)]
+        artefacts += publisher.artefacts(members[target], sources, main=target == chain.primary)
+    _expect_distinct(artefacts)
     return Release(
-        firmwares=firmwares,
-        images=images,
-        wire_image=wire_images[newest],
-        artefacts=(full, *worth),
+        firmwares=chain.firmwares,
+        images=tuple(member.image for member in members),
+        wire_image=members[chain.primary].wire_image,
+        artefacts=tuple(artefacts),
         signing_key=signing_key,
         verify_key=signing_key.public(),
         decryption_key=decryption_key,
         security_counters=counters,
+        primary=chain.primary,
+        recovery=chain.recovery,
     )
 
 
-def _chosen_bases(spec: ReleaseSpec, newest: int, bases: Collection[int] | None) -> tuple[int, ...]:
-    """The chain indices that patches are made from, in the chain's order."""
-    if bases is not None and (wrong := [base for base in bases if not 0 <= base < newest]):
-        raise InputError(f"bases: found {min(wrong)}, expected 0 to {newest - 1}")
+def _check_bases(chain: Chain, bases: Collection[int] | None) -> None:
+    if bases is not None and (wrong := [base for base in bases if not 0 <= base < chain.primary]):
+        raise InputError(f"bases: found {min(wrong)}, expected 0 to {chain.primary - 1}")
+
+
+def _other_targets(spec: ReleaseSpec, chain: Chain, targets: Collection[int] | None) -> tuple[int, ...]:
+    """The chain indices to reach beside the primary, in the chain's order."""
+    if targets is None:
+        for behind in spec.stepping_stones:
+            if not 0 < behind <= chain.primary:
+                raise InputError(f"release.stepping_stones: found {behind}, expected 1 to {chain.primary}")
+        in_flight = len(spec.published_ms)
+        if in_flight > chain.primary + 1:
+            raise InputError(
+                f"release.published: found {in_flight} times, expected at most {chain.primary + 1}, a release each"
+            )
+        stones = [chain.primary - behind for behind in spec.stepping_stones]
+        targets = [*stones, *range(chain.primary - in_flight + 1, chain.primary)]
+    last = len(chain.firmwares) - 1
+    if wrong := [target for target in targets if not 0 <= target <= last]:
+        raise InputError(f"targets: found {min(wrong)}, expected 0 to {last}")
+    wanted = {*targets, chain.primary if chain.recovery is None else chain.recovery}
+    return tuple(sorted(wanted - {chain.primary}))
+
+
+def _sources(spec: ReleaseSpec, chain: Chain, target: int, bases: Collection[int] | None) -> tuple[int, ...]:
+    """The chain indices that patches to `target` are made from, in the chain's order."""
     if spec.payload != "delta":
         return ()
-    return tuple(base for base in range(newest) if bases is None or base in bases)
+    possible = range(len(chain.firmwares) if target == chain.recovery else target)
+    return tuple(n for n in possible if n != target and (bases is None or n in bases or n == chain.primary))
 
 
-def _sign(
-    spec: ReleaseSpec, firmware: Firmware, counter: int, key: SigningKey, decryption_key: DecryptionKey | None
-) -> bytes:
-    """The image of one firmware as shipped."""
-    secrets = _secrets(spec, "image", firmware.payload) if decryption_key is not None else None
-    return sign_image(
+def _security_counters(spec: ReleaseSpec, members: int) -> tuple[int, ...]:
+    match spec.security_counters:
+        case "raise":
+            return tuple(range(1, members + 1))
+        case "keep":
+            return (1,) * members
+    raise InputError(f"release.security_counters: found {spec.security_counters!r}, expected raise or keep")
+
+
+def _signed(
+    spec: ReleaseSpec,
+    index: int,
+    firmware: Firmware,
+    counter: int,
+    key: SigningKey,
+    decryption_key: DecryptionKey | None,
+) -> Member:
+    """One firmware signed, as shipped and as it lies in a primary slot."""
+    secret = content_key_for(spec.seed, "image", firmware.payload) if decryption_key is not None else None
+    wire_image = sign_image(
         firmware.payload,
         firmware.version,
         key,
         security_counter=counter,
         header_size=HEADER_SIZE,
         encrypt_to=decryption_key.public() if decryption_key is not None else None,
-        content_key=secrets.content_key if secrets is not None else None,
-        ephemeral=secrets.ephemeral if secrets is not None else None,
+        content_key=secret.key if secret is not None else None,
+        ephemeral=secret.ephemeral if secret is not None else None,
         deterministic=True,
     )
+    image = wire_image if decryption_key is None else decrypt_image(wire_image, decryption_key)
+    return Member(index, firmware, image, wire_image, counter)
 
 
-@dataclass(frozen=True, slots=True)
-class _Secrets:
-    """What encrypts one plaintext."""
-
-    content_key: bytes
-    ephemeral: DecryptionKey
-
-
-def _secrets(spec: ReleaseSpec, what: str, plaintext: bytes) -> _Secrets:
-    name = f"{what} {sha256(plaintext).hexdigest()}"
-    ephemeral = derive_private("ecies-p256", spec.seed, f"ephemeral key of {name}")
-    return _Secrets(derive_bytes(spec.seed, f"content key of {name}", KEY_BYTES), DecryptionKey.of(ephemeral))
-
-
-@dataclass(frozen=True, slots=True)
-class _Newest:
-    """The newest member of the chain, for which artefacts are made; `image` as it lies in a primary slot."""
-
-    spec: ReleaseSpec
-    firmware: Firmware
-    image: bytes
-    security_counter: int
-    signing_key: SigningKey
-
-    def full(self, wire_image: bytes) -> Artefact:
-        """The artefact that needs no base."""
-        return Artefact("full", "full", None, wire_image, self._manifest("full", wire_image, None, None))
-
-    def delta(
-        self, base: int, firmware: Firmware, image: bytes, decryption_key: DecryptionKey | None
-    ) -> Artefact:
-        """The patch from chain index `base`, whose `image` lies in a primary slot."""
-        blob = create_patch(image, self.image, self.spec.codec)
-        wrapped_key = None
-        if decryption_key is not None:
-            secrets = _secrets(self.spec, "patch", blob)
-            blob = ctr_crypt(secrets.content_key, blob)
-            wrapped_key = wrap_key(secrets.content_key, decryption_key.public(), secrets.ephemeral)
-        manifest = self._manifest("delta", blob, sha256(image).digest(), wrapped_key)
-        return Artefact(f"delta-from-{firmware.label}", "delta", base, blob, manifest)
-
-    def _manifest(
-        self, kind: str, blob: bytes, base_sha256: bytes | None, wrapped_key: bytes | None
-    ) -> bytes:
-        facts = Manifest(
-            kind=kind,
-            codec=self.spec.codec if kind == "delta" else None,
-            hardware=self.spec.hardware,
-            version=self.firmware.version,
-            security_counter=self.security_counter,
-            blob_sha256=sha256(blob).digest(),
-            blob_size=len(blob),
-            base_sha256=base_sha256,
-            image_sha256=sha256(self.image).digest(),
-            image_size=len(self.image),
-            wrapped_key=wrapped_key,
-        )
-        return sign_manifest(facts, self.signing_key)
+def _expect_distinct(artefacts: list[Artefact]) -> None:
+    """Labels of files may be anything: a target called "delta" would take the primary's names."""
+    name, times = Counter(artefact.name for artefact in artefacts).most_common(1)[0]
+    if times > 1:
+        raise InputError(f"release.files: found labels that make two artefacts {name!r}, expected others")

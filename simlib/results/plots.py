@@ -8,15 +8,16 @@ since the start; the unit of an axis stands in brackets.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import cycle
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter, StrMethodFormatter
+
+from simlib.results import plots_energy
+from simlib.results.plots_looks import BYTES_COLOUR, COMPONENTS, LOOKS, axes, fill, legend, rows
 
 if TYPE_CHECKING:
     from simlib.results.run import Run
@@ -24,43 +25,20 @@ if TYPE_CHECKING:
 DAY_MS: Final = 86_400_000
 TIME_LABEL: Final = "time since the start [days]"
 
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """How one state is drawn everywhere."""
-
-    colour: str
-    hatch: str
-
-
-# Of the ten colours of matplotlib's petroff10 cycle (M. A. Petroff, arXiv:2107.02270), told apart by people
-# with colour-vision deficiencies, the states have nine; good ends are cool, bad ends warm. Who has not begun
-# is a light grey, called waiting while the run goes on and pending at its end.
-LOOKS: Final = {
-    "waiting": Look("#e3e3e3", ""),
-    "under way": Look("#a96b59", ".."),
-    "updated": Look("#3f90da", ""),
-    "reverted": Look("#ffa90e", "//"),
-    "rolled_back": Look("#e76300", "xx"),
-    "failed": Look("#832db6", "\\\\"),
-    "deferred": Look("#94a4a2", "--"),
-    "ineligible": Look("#717581", "oo"),
-    "pending": Look("#e3e3e3", ""),
-    "bricked": Look("#bd1f01", "XX"),
-    "lost": Look("#92dadd", "++"),
-    "compromised": Look("#000000", "**"),
-}
-
 UNDER_WAY: Final = (
     "offered",
+    "connecting",
     "downloading",
     "backing_off",
+    "backing_up",
     "installing",
     "power_off",
     "rebooting",
     "trial",
+    "probation",
     "confirming",
     "reverting",
+    "restoring",
 )
 ENDS: Final = (
     "updated",
@@ -76,14 +54,6 @@ ENDS: Final = (
 ENDS_WITH_PENDING: Final = (*ENDS, "pending")
 WORST: Final = ("bricked", "lost", "compromised")
 
-# The tenth colour of that cycle in three tones, from dark to light.
-COMPONENTS: Final = (
-    ("radio", "#6b6230", ""),
-    ("flash", "#b9ac70", "//"),
-    ("compute", "#e6dfc0", ".."),
-)
-BYTES_COLOUR: Final = COMPONENTS[0][1]
-
 
 class Plots:
     """The plots of one run: ``run.plot.progress()``."""
@@ -96,7 +66,7 @@ class Plots:
 
         Dotted lines: a group opened. A dashed line: the rollout halted.
         """
-        ax = _axes(ax)
+        ax = axes(ax)
         timeline = self._run.timeline
         days = _days(timeline)
         counts = {end: timeline[end].to_numpy() for end in ENDS if timeline[end].any()}
@@ -108,7 +78,7 @@ class Plots:
         bottom = np.zeros(len(days))
         for state, count in counts.items():
             top = bottom + count / fleet
-            ax.fill_between(days, bottom, top, linewidth=0, label=state, **_fill(state))
+            ax.fill_between(days, bottom, top, linewidth=0, label=state, **fill(state))
             bottom = top
         _span(ax, days)
         ax.set(ylim=(0, 1), ylabel="share of the fleet [%]")
@@ -118,12 +88,12 @@ class Plots:
         if halted_ms is not None:
             ax.axvline(halted_ms / DAY_MS, color="black", linestyle="--", label="halt")
         self._title(ax, "state of the fleet")
-        _legend(ax, reverse=True)
+        legend(ax, reverse=True)
         return ax
 
     def groups(self, ax: Axes | None = None) -> Axes:
         """How the devices of each group ended, as shares of the group."""
-        ax = _axes(ax)
+        ax = axes(ax)
         counts = self._run.devices.groupby(["group", "outcome"]).size().unstack(fill_value=0)
         sizes = counts.sum(axis=1)
         others = sizes - counts.get("updated", 0)
@@ -138,7 +108,7 @@ class Plots:
 
     def link(self, ax: Axes | None = None) -> Axes:
         """Bytes a second on the links, the mean of each interval of the timeline."""
-        ax = _axes(ax)
+        ax = axes(ax)
         timeline = self._run.timeline
         days = _days(timeline)
         bytes_each = np.diff(timeline["bytes_on_links"].to_numpy())
@@ -153,7 +123,7 @@ class Plots:
 
     def energy(self, ax: Axes | None = None) -> Axes:
         """Energy an updated device spent: the mean by component, for each cohort and kind of artefact."""
-        ax = _axes(ax)
+        ax = axes(ax)
         devices = self._run.devices
         updated = devices[devices["outcome"] == "updated"]
         kind = updated["artefact"].where(updated["artefact"] == "full", "delta").rename("kind")
@@ -170,14 +140,34 @@ class Plots:
             left = left + width
         ax.set(xlabel="energy of an update, mean of the updated [mJ]")
         if labels:
-            _rows(ax, len(labels))
+            rows(ax, len(labels))
             ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-            _legend(ax)
+            legend(ax)
         else:
             ax.text(0.5, 0.5, "no device was updated", transform=ax.transAxes, ha="center")
             ax.set(xticks=[], yticks=[])
         self._title(ax, "energy of an update")
         return ax
+
+    def waterfall(self, ax: Axes | None = None, *, cohort: str | None = None) -> Axes:
+        """The energy of an update, part upon part up to the total: see `plots_energy.waterfall`."""
+        return plots_energy.waterfall(self._run, ax, cohort=cohort)
+
+    def waterfalls(self, ax: Axes | None = None) -> Axes:
+        """The same for each cohort, as shares of its total: see `plots_energy.waterfalls`."""
+        return plots_energy.waterfalls(self._run, ax)
+
+    def cell_life(self, ax: Axes | None = None) -> Axes:
+        """How long a cell lasts with and without updates: see `plots_energy.compare_cell_life`."""
+        return plots_energy.compare_cell_life({self._run.summary["scenario"]: self._run}, ax)
+
+    def link_by_hour(self, ax: Axes | None = None) -> Axes:
+        """Bytes on the links through a day: see `plots_energy.compare_link_by_hour`."""
+        return plots_energy.compare_link_by_hour({self._run.summary["scenario"]: self._run}, ax)
+
+    def beliefs(self, ax: Axes | None = None) -> Axes:
+        """What the server believes of the devices, against the truth: see `plots_energy.beliefs`."""
+        return plots_energy.beliefs(self._run, ax)
 
     def _mark_openings(self, ax: Axes, end: float) -> None:
         opened = self._run.groups.loc[self._run.groups["opened_ms"] > 0, ["group", "opened_ms"]]
@@ -204,7 +194,7 @@ class Plots:
 
 def compare_outcomes(runs: Mapping[str, Run], ax: Axes | None = None) -> Axes:
     """How the fleet ended in each of several runs, a bar a run; the worst ends also as numbers."""
-    ax = _axes(ax)
+    ax = axes(ax)
     outcomes = pd.DataFrame([run.summary["outcomes"] for run in runs.values()], index=list(runs))
     labels = [_with_worst(name, run.summary["outcomes"]) for name, run in runs.items()]
     _stacked_shares(ax, labels, outcomes.loc[:, outcomes.any()])
@@ -215,7 +205,7 @@ def compare_outcomes(runs: Mapping[str, Run], ax: Axes | None = None) -> Axes:
 
 def compare_over_time(runs: Mapping[str, Run], outcome: str, ax: Axes | None = None) -> Axes:
     """How many devices had ended with `outcome`, over time: a line a run, each with its dashes and marker."""
-    ax = _axes(ax)
+    ax = axes(ax)
     styles = cycle([("-", "o"), ("--", "s"), ("-.", "^"), (":", "D")])
     longest = np.zeros(1)
     for number, (name, run) in enumerate(runs.items()):
@@ -239,17 +229,8 @@ def compare_over_time(runs: Mapping[str, Run], outcome: str, ax: Axes | None = N
     ax.set_ylim(bottom=0)
     ax.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     ax.set_title(f"{outcome} over time")
-    _legend(ax)
+    legend(ax)
     return ax
-
-
-def _axes(ax: Axes | None) -> Axes:
-    return ax if ax is not None else plt.subplots(figsize=(9, 4.5), layout="constrained")[1]
-
-
-def _fill(state: str) -> dict[str, Any]:
-    look = LOOKS[state]
-    return {"facecolor": look.colour, "hatch": look.hatch, "edgecolor": "white"}
 
 
 def _days(timeline: pd.DataFrame) -> np.ndarray:
@@ -281,22 +262,9 @@ def _stacked_shares(ax: Axes, labels: Sequence[str], counts: pd.DataFrame) -> No
     for outcome in ENDS_WITH_PENDING:
         if outcome in counts:
             share = counts[outcome].to_numpy() / sizes
-            ax.barh(labels, share, left=left, linewidth=0, height=0.7, label=outcome, **_fill(outcome))
+            ax.barh(labels, share, left=left, linewidth=0, height=0.7, label=outcome, **fill(outcome))
             left = left + share
-    _rows(ax, len(labels))
+    rows(ax, len(labels))
     ax.set(xlim=(0, 1))
     ax.xaxis.set_major_formatter(PercentFormatter(1, symbol=None))
-    _legend(ax)
-
-
-def _rows(ax: Axes, rows: int) -> None:
-    """The first row on top; a single bar no thicker than others."""
-    ax.set_ylim(max(rows, 2) - 0.5, -0.5)
-
-
-def _legend(ax: Axes, *, reverse: bool = False) -> None:
-    """Beside the axes, where it hides nothing; `reverse` for stacks, so that it reads as they lie."""
-    handles, labels = ax.get_legend_handles_labels()
-    if reverse:
-        handles, labels = handles[::-1], labels[::-1]
-    ax.legend(handles, labels, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    legend(ax)

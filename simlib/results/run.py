@@ -53,6 +53,16 @@ class Run:
         return self._tables["grants"]
 
     @property
+    def beliefs(self) -> pd.DataFrame:
+        """How many devices of each group the server believes ended so, and how they did."""
+        return self._tables["beliefs"]
+
+    @property
+    def errors(self) -> pd.DataFrame:
+        """A row a step that failed, in order."""
+        return self._tables["errors"]
+
+    @property
     def digest(self) -> str:
         """The digest of the device table; see `simlib.results.digest`."""
         return str(self.summary["digest"])

@@ -16,7 +16,7 @@ SCENARIO_FILE = "scenario.toml"
 SUMMARY_FILE = "summary.json"
 INTERRUPTED = "interrupted_at_ms"
 """The key that marks the summary of a run that did not come to its horizon."""
-TABLES = ("devices", "groups", "timeline", "alerts", "grants")
+TABLES = ("devices", "groups", "timeline", "alerts", "grants", "beliefs", "errors")
 
 
 def refuse_other_run(folder: Path, scenario_toml: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ import pandas as pd
 from simlib.outcomes import Outcome
 from simlib.results.digest import DIGEST_VERSION, digest_of
 
+FURTHER_TOTALS = ("energy_idle_uj", "bytes_up", "bytes_back")
+DAY_MS = 86_400_000
 TOTALS = ("bytes_down", "bytes_wasted", "energy_radio_uj", "energy_flash_uj", "energy_compute_uj")
 
 
@@ -43,6 +45,10 @@ def summarise(
     events: int,
     timings: Timings,
     interrupted_ms: int | None = None,
+    duplicates: int = 0,
+    recalled: Sequence[str] = (),
+    inventory: Mapping[str, Any] | None = None,
+    harm: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Everything but the time it took to write the tables, which `Run.save` adds."""
     counts = devices["outcome"].value_counts()
@@ -64,9 +70,17 @@ def summarise(
         **{name: round(seconds, 3) for name, seconds in asdict(timings).items()},
         "write_s": 0.0,
     }
-    for column in (*TOTALS, "energy_idle_uj"):
+    for column in (*TOTALS, *FURTHER_TOTALS):
         if column in devices:
             summary[column] = int(devices[column].sum())
+    if "exposed_ms" in devices:
+        summary["exposed_device_days"] = round(int(devices["exposed_ms"].sum()) / DAY_MS, 3)
+    summary["duplicate_reports"] = duplicates
+    summary["recalled_figures"] = list(recalled)
+    if inventory is not None:
+        summary["inventory"] = dict(inventory)
+    if harm is not None:
+        summary["harm"] = dict(harm)
     if interrupted_ms is not None:
         summary["interrupted_at_ms"] = interrupted_ms
     return summary

@@ -28,16 +28,17 @@ class GroupView:
     failed: int  # reported a failure
     silent: int  # began, and reported no end within the deadline
     skipped: int  # reported that they will not update: not eligible, or deferred for good
+    vanished: int = 0  # reported success, and have not been heard of since for too long
 
     @property
     def errors(self) -> int:
-        """Failed and silent devices."""
-        return self.failed + self.silent
+        """Failed, silent and vanished devices."""
+        return self.failed + self.silent + self.vanished
 
     @property
     def judged(self) -> int:
-        """Devices with a verdict for or against the release."""
-        return self.succeeded + self.errors
+        """Devices with a verdict for or against the release; a vanished one has had its own already."""
+        return self.succeeded + self.failed + self.silent
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
@@ -60,6 +60,7 @@ class FlashProfile:
     word_bytes: int
     word_ns: int  # to program one word
     word_nj: int
+    current_ua: int = 0  # while it erases or writes; 0: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,11 @@ class CoreProfile:
     verify_cycles: Mapping[str, int]  # one verification, by the signature's name
     ecies_unwrap_cycles: int
 
+    @property
+    def active_nw(self) -> int:
+        """The power of the running core [nW], rounded up."""
+        return -(-self.clock_hz * self.nj_per_mcycle // 10**6)
+
 
 @dataclass(frozen=True, slots=True)
 class RadioProfile:
@@ -85,8 +91,23 @@ class RadioProfile:
     checkin_nj: int  # of a poll that finds nothing new
 
 
+@dataclass(frozen=True, slots=True)
+class CellProfile:
+    """What a battery holds and what of it can be drawn."""
+
+    name: str
+    energy_uj: int  # full and new, drawn slowly
+    self_discharge_uj_per_hour: int  # of a full battery, in a year of 8,760 hours
+    pulse_ma: int  # the largest current that costs no capacity
+    derating: Fraction  # share of the energy lost for each mA above pulse_ma
+    rechargeable: bool
+
+
+KINDS: Final = ("core", "flash", "radio", "battery", "channel")
+"""The calibration tables, a file each."""
 COLUMNS: Final = ("profile", "parameter", "value", "unit", "label", "source")
-# Each unit as the field's base unit: ns, nJ, cycles, thousandths of a cycle a byte, pJ a byte, bytes, Hz.
+# Each unit as the field's base unit: ns, nJ, cycles, thousandths of a cycle a byte, pJ a byte, bytes, Hz, uA,
+# a share a year, a share a mA.
 _SCALE: Final[Mapping[str, Fraction]] = {
     "us": Fraction(10**3),
     "ms": Fraction(10**6),
@@ -102,10 +123,15 @@ _SCALE: Final[Mapping[str, Fraction]] = {
     "uJ/bit": Fraction(8 * 10**6),
     "B": Fraction(1),
     "MHz": Fraction(10**6),
+    "mA": Fraction(10**3),
+    "%/year": Fraction(1, 100),
+    "%/mA": Fraction(1, 100),
 }
 _TIME: Final = ("us", "ms")
 _ENERGY: Final = ("nJ", "uJ", "mJ", "J")
 _VERIFY: Final = "verify_"
+_HOURS_PER_YEAR: Final = 8_760
+_MOST_DERATING: Final = Fraction(1, 2)
 
 
 def flash_names() -> tuple[str, ...]:
@@ -123,6 +149,11 @@ def radio_names() -> tuple[str, ...]:
     return tuple(sorted(_table("radio")))
 
 
+def cell_names() -> tuple[str, ...]:
+    """The names `cell_profile` knows, sorted."""
+    return tuple(sorted(_table("battery")))
+
+
 def flash_profile(name: str) -> FlashProfile:
     """The flash called `name`. Raises `InputError` that names the nearest for one there is not."""
     take = _Taker("flash", name)
@@ -134,6 +165,7 @@ def flash_profile(name: str) -> FlashProfile:
         word_bytes=take("word", "B"),
         word_ns=take("word_write_time", *_TIME),
         word_nj=take("word_write_energy", *_ENERGY),
+        current_ua=take("current", "mA"),
     )
 
 
@@ -161,6 +193,52 @@ def radio_profile(name: str) -> RadioProfile:
         rx_pj_per_byte=take("rx_energy", "nJ/bit", "uJ/bit"),
         checkin_nj=take("checkin_energy", *_ENERGY),
     )
+
+
+def cell_profile(name: str) -> CellProfile:
+    """The battery called `name`. Raises `InputError` that names the nearest for one there is not.
+
+    Only a rechargeable battery has a `charge_power`, and only one that loses capacity to pulses a `derating`.
+    """
+    take = _Taker("battery", name)
+    energy_uj = take("energy", "J") // 1000
+    return CellProfile(
+        name=name,
+        energy_uj=energy_uj,
+        self_discharge_uj_per_hour=math.ceil(
+            energy_uj * take.exact("self_discharge", "%/year") / _HOURS_PER_YEAR
+        ),
+        pulse_ma=take("pulse_current", "mA") // 1000,
+        derating=take.exact("derating", "%/mA") if "derating" in take else Fraction(0),
+        rechargeable="charge_power" in take,
+    )
+
+
+def usable_uj(profile: CellProfile, peak_ua: int) -> int:
+    """What of a full battery's energy can be drawn [uJ] if its pulses reach `peak_ua` [uA].
+
+    Each mA above `pulse_ma` costs `derating` of the energy, at most half of it in all: a straight line
+    through what is known of a battery, not a model of its chemistry.
+    """
+    above_ma = Fraction(max(0, peak_ua - profile.pulse_ma * 1000), 1000)
+    return math.floor(profile.energy_uj * (1 - min(above_ma * profile.derating, _MOST_DERATING)))
+
+
+def figures_of(kind: str, profile: str) -> tuple[Figure, ...]:
+    """The figures of one profile of one of `KINDS`, by parameter, with those that others are derived from.
+
+    Raises `InputError` that names the nearest for a kind or a profile there is not.
+    """
+    if kind not in KINDS:
+        raise InputError(f"calibration table: found {shown(kind)}, expected one of {', '.join(KINDS)}")
+    figures = _profile(kind, profile)
+    return tuple(figures[parameter] for parameter in sorted(figures))
+
+
+def recalled(uses: Iterable[tuple[str, str]]) -> tuple[Figure, ...]:
+    """The assumptions among the figures of `uses`, pairs of kind and profile; each once, sorted."""
+    found = [figure for use in sorted(set(uses)) for figure in figures_of(*use)]
+    return tuple(figure for figure in found if figure.label is Label.RECALLED)
 
 
 def read_figures(path: Path) -> tuple[Figure, ...]:
@@ -214,21 +292,33 @@ def _table(kind: str) -> Mapping[str, Mapping[str, Figure]]:
     return table
 
 
+def _profile(kind: str, name: str) -> Mapping[str, Figure]:
+    table = _table(kind)
+    if name not in table:
+        near = get_close_matches(name, table, n=1)
+        hint = f"; nearest is {near[0]}" if near else ""
+        raise InputError(
+            f"{kind} profile: found {shown(name)}, expected one of {', '.join(sorted(table))}{hint}"
+        )
+    return table[name]
+
+
 class _Taker:
-    """Takes parameters of one profile as integers in a field's unit."""
+    """Takes parameters of one profile in a field's unit."""
 
     def __init__(self, kind: str, name: str) -> None:
-        table = _table(kind)
-        if name not in table:
-            near = get_close_matches(name, table, n=1)
-            hint = f"; nearest is {near[0]}" if near else ""
-            raise InputError(
-                f"{kind} profile: found {shown(name)}, expected one of {', '.join(sorted(table))}{hint}"
-            )
         self._where = f"{kind}.csv: {name}"
-        self._figures = table[name]
+        self._figures = _profile(kind, name)
+
+    def __contains__(self, parameter: str) -> bool:
+        return parameter in self._figures
 
     def __call__(self, parameter: str, *units: str) -> int:
+        """The figure as a whole number, rounded up."""
+        return math.ceil(self.exact(parameter, *units))
+
+    def exact(self, parameter: str, *units: str) -> Fraction:
+        """The figure as it is."""
         figure = self._figures.get(parameter)
         if figure is None:
             raise InputError(
@@ -238,4 +328,4 @@ class _Taker:
             raise InputError(
                 f"{self._where}: {parameter}: found unit {shown(figure.unit)}, expected {' or '.join(units)}"
             )
-        return math.ceil(Fraction(figure.value) * _SCALE[figure.unit])
+        return Fraction(figure.value) * _SCALE[figure.unit]

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from simlib.errors import InputError
 from simlib.scenario import calibration
+from simlib.scenario.consistency_field import FIELD_RULES
 from simlib.scenario.model import CohortSpec, ScenarioSpec
 from simlib.scenario.toml_text import shown
 from simlib.scenario.units import format_duration, format_rate, format_share, format_size
@@ -39,6 +40,7 @@ def check(spec: ScenarioSpec, source: str) -> None:
 def _lists(spec: ScenarioSpec) -> Iterator[Complaint]:
     parts: dict[str, Sequence[object]] = {
         "links": spec.links,
+        "zones": spec.zones,
         "cohorts": spec.cohorts,
         "rollout.groups": spec.rollout.groups,
     }
@@ -53,7 +55,17 @@ def _lists(spec: ScenarioSpec) -> Iterator[Complaint]:
 
 
 def _names(spec: ScenarioSpec) -> Iterator[Complaint]:
-    for key, names in (("links", [x.name for x in spec.links]), ("cohorts", [x.name for x in spec.cohorts])):
+    named: dict[str, Sequence[Any]] = {
+        "links": spec.links,
+        "zones": spec.zones,
+        "channels": spec.channels,
+        "habits": spec.habits,
+        "owners": spec.owners,
+        "cohorts": spec.cohorts,
+        "defects": spec.defects,
+    }
+    for key, elements in named.items():
+        names = [element.name for element in elements]
         for number, name in enumerate(names):
             if name in names[:number]:
                 yield f"{key}.{number}.name", f"{shown(name)} a second time", "a name of its own"
@@ -61,6 +73,7 @@ def _names(spec: ScenarioSpec) -> Iterator[Complaint]:
 
 def _shares(spec: ScenarioSpec) -> Iterator[Complaint]:
     yield from _sums_to_one("cohorts", "share", [c.share for c in spec.cohorts])
+    yield from _sums_to_one("zones", "share", [z.share for z in spec.zones])
     for number, cohort in enumerate(spec.cohorts):
         yield from _sums_to_one(f"cohorts.{number}.base_mix", "share", cohort.base_mix)
         if cohort.battery_low > cohort.battery_high:
@@ -90,10 +103,15 @@ def _sums_to_one(key: str, what: str, shares: Sequence[Fraction]) -> Iterator[Co
 def _links(spec: ScenarioSpec) -> Iterator[Complaint]:
     names = [link.name for link in spec.links]
     for number, cohort in enumerate(spec.cohorts):
-        if cohort.link not in names:
-            yield f"cohorts.{number}.link", shown(cohort.link), _one_of(cohort.link, names)
+        for name in cohort.link:
+            if name not in names:
+                yield f"cohorts.{number}.link", shown(name), _one_of(name, names)
+        if len(set(cohort.link)) < len(cohort.link):
+            yield f"cohorts.{number}.link", shown(list(cohort.link)), "each link once"
     for link in spec.links:
-        rates = {rate for cohort in spec.cohorts if cohort.link == link.name for rate in cohort.rates_bps}
+        # The rates of a channel show when it is resolved.
+        plain = [cohort for cohort in spec.cohorts if link.name in cohort.link and not cohort.channel]
+        rates = {rate for cohort in plain for rate in cohort.rates_bps}
         if len(rates) > RATE_CLASSES:
             yield (
                 "cohorts",
@@ -212,7 +230,10 @@ def _times(spec: ScenarioSpec) -> Iterator[Complaint]:
             f"at most {_TIMELINE_ROWS} samples within the horizon",
         )
     fastest = max(
-        [link.capacity_bps for link in spec.links] + [rate for c in spec.cohorts for rate in c.rates_bps]
+        [link.capacity_bps for link in spec.links]
+        + [outage.capacity_bps for link in spec.links for outage in link.outages]
+        + [rate for cohort in spec.cohorts for rate in cohort.rates_bps]
+        + [rate for channel in spec.channels for rate in channel.rates_bps + channel.relay_rates_bps]
     )
     if fastest * spec.horizon_ms >= _CLOCK_REACH:
         longest = _CLOCK_REACH // fastest
@@ -228,4 +249,16 @@ def _one_of(name: str, known: Sequence[str]) -> str:
     return f"one of {', '.join(known)}{f'; nearest is {near[0]}' if near else ''}"
 
 
-_RULES: Final = (_lists, _names, _shares, _links, _release, _bases, _flash, _hardware, _profiles, _times)
+_RULES: Final = (
+    _lists,
+    _names,
+    _shares,
+    _links,
+    _release,
+    _bases,
+    _flash,
+    _hardware,
+    _profiles,
+    _times,
+    *FIELD_RULES,
+)

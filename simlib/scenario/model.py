@@ -10,6 +10,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from simlib.scenario.distributions import Distribution
+from simlib.scenario.field_model import (
+    AlertSpec,
+    BackupSpec,
+    ChannelSpec,
+    DefectSpec,
+    DisclosureSpec,
+    HabitSpec,
+    HarmSpec,
+    InventorySpec,
+    OutageSpec,
+    OwnerSpec,
+    RecoverySpec,
+    ValidationSpec,
+    ZoneSpec,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ReleaseSpec:
@@ -27,6 +44,9 @@ class ReleaseSpec:
     encrypted: bool
     signature: str  # "ecdsa-p256", "ed25519" or "rsa-3072"
     hardware: tuple[str, ...]  # that the release is for; empty: every hardware
+    published_ms: tuple[int, ...]  # when the last members of the chain became available, the newest last
+    stepping_stones: tuple[int, ...]  # releases behind the newest that older devices have to pass through
+    security_counters: str  # "raise": each release has a higher one; "keep": all have the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +66,14 @@ class CohortSpec:
     core: str
     radio: str
     base_mix: tuple[Fraction, ...]  # share running the firmware 1, 2, … releases behind the newest
-    link: str
+    link: tuple[str, ...]  # a device is on one of these, each as likely
     rates_bps: tuple[int, ...]  # a device's own rate is one of these [byte/s], each as likely
+    channel: (
+        str  # name of a channel, which then decides rates and radio energy; "": `radio` and `rates_bps` do
+    )
+    habit: str  # name of a habit; "": there at each scheduled check-in
+    owner: str  # name of an owner; "": nobody is asked, and no phone is needed
+    cell: str  # name of a battery profile; "": the charge is drawn anew at each look
     weak_link: Fraction  # probability that the link is weak at a check-in
     battery_low: Fraction  # the charge at a check-in is uniform between these, as shares of full
     battery_high: Fraction
@@ -63,6 +89,7 @@ class LinkSpec:
 
     name: str
     capacity_bps: int  # [byte/s]
+    outages: tuple[OutageSpec, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +98,8 @@ class PrecheckSpec:
 
     storage: bool
     battery: Fraction  # least charge, as a share of full; 0: not checked
+    battery_gate: str  # "share": the guess above; "energy": what the update takes, and a reserve
+    battery_reserve: Fraction  # of a full battery, left after the update and its revert
     link: bool
     deferrals: int  # how often a device may be put off before it counts as deferred
 
@@ -84,6 +113,9 @@ class TransferSpec:
     attempts: int  # downloads or installs a device tries before it gives up
     backoff_ms: int  # doubled after each attempt
     backoff_max_ms: int
+    jitter: str  # "none", "equal", "full" or "decorrelated"
+    rounds: int  # how often a device is offered the release: once, and again after it failed or was deferred
+    retry_after_ms: int  # between two rounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +125,8 @@ class FaultsSpec:
     drop: Fraction  # a transfer breaks off
     drop_weak: Fraction  # the same on a weak link
     corruption: Fraction  # one bit of the artefact arrives flipped
+    forged: Fraction  # whoever relays the artefact hands on something else
+    forgery: str  # what: "resigned", "altered" or "truncated"
     power_cut: Fraction  # power fails between the start of an install and the end of its reboot
     tear: str  # what the flash operation under the cut leaves: "none", "partial" or "garbage"
     power_off_ms: int  # until power returns
@@ -106,6 +140,13 @@ class ReportSpec:
     """How a device's report reaches the server."""
 
     delay_ms: int
+    late: Fraction  # chance that it comes later still
+    late_by: Distribution | None
+    lost: Fraction  # chance that it never arrives
+    resends: int  # how often a device sends a lost report again
+    resend_ms: int
+    duplicated: Fraction  # chance that it arrives twice
+    premature: Fraction  # chance that success is reported before the reboot that would prove it
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +169,8 @@ class RolloutSpec:
     deadline_ms: int  # a device that began and has not reported its end by then counts as failed
     abort_downloads: bool  # at a halt, downloads under way are broken off
     window: tuple[int, int] | None  # installs start only within [from, to) of the day, ms after midnight
+    window_clock: str  # whose midnight: "utc" or "local"
+    window_ends: str  # a download under way when it closes: "finish" or "cut"
     groups: tuple[GroupSpec, ...]
 
 
@@ -141,11 +184,25 @@ class ScenarioSpec:
     devices: int
     horizon_ms: int
     timeline_ms: int
+    weekday: int  # of the day the scenario starts with, in UTC; Monday is 0
     release: ReleaseSpec
     links: tuple[LinkSpec, ...]
+    zones: tuple[ZoneSpec, ...]
+    channels: tuple[ChannelSpec, ...]
+    habits: tuple[HabitSpec, ...]
+    owners: tuple[OwnerSpec, ...]
     cohorts: tuple[CohortSpec, ...]
+    inventory: InventorySpec
     precheck: PrecheckSpec
     transfer: TransferSpec
     faults: FaultsSpec
+    defects: tuple[DefectSpec, ...]
+    validation: ValidationSpec
+    backup: BackupSpec
     report: ReportSpec
     rollout: RolloutSpec
+    recovery: RecoverySpec
+    disclosure: DisclosureSpec
+    harm: HarmSpec
+    alerts: AlertSpec
+    sources: tuple[tuple[str, str], ...]  # pattern of keys to "label: source"

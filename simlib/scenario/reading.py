@@ -8,46 +8,47 @@ else, because the rest often follows from it, and otherwise the first in the sch
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import get_args
+from typing import Any, Final, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from simlib.errors import InputError
+from simlib.scenario import field_model as f
+from simlib.scenario import model as m
+from simlib.scenario import schema, schema_field
 from simlib.scenario.consistency import check
-from simlib.scenario.model import (
-    CohortSpec,
-    FaultsSpec,
-    GroupSpec,
-    LinkSpec,
-    PrecheckSpec,
-    ReleaseSpec,
-    ReportSpec,
-    RolloutSpec,
-    ScenarioSpec,
-    TransferSpec,
-)
-from simlib.scenario.schema import CohortTable, ReleaseTable, RolloutTable, ScenarioTable, Table
+from simlib.scenario.leaves import Table
+from simlib.scenario.naming import place_of
 from simlib.scenario.toml_text import Document, one_line, shown
 
-_CONTAINERS = {"model_type": "a table", "model_attributes_type": "a table", "list_type": "a list"}
+_CONTAINERS = {
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+    "dict_type": "a table",
+    "list_type": "a list",
+}
 
 
-def read_document(document: Mapping[str, object], source: str) -> ScenarioSpec:
+def read_document(document: Mapping[str, object], source: str) -> m.ScenarioSpec:
     """The facts `document` states; `source` names it in the `InputError` for anything wrong."""
     try:
-        table = ScenarioTable.model_validate(dict(document))
+        table = schema.ScenarioTable.model_validate(dict(document))
     except ValidationError as error:
         raise InputError(f"{one_line(source)}: {_complaint(error)}") from None
-    spec = _scenario(table)
+    spec: m.ScenarioSpec = _facts(m.ScenarioSpec, table)
     check(spec, one_line(source))
     return spec
 
 
 def absolute_files(document: Document, folder: Path) -> None:
-    """Make the paths in ``release.files`` absolute, in place: a relative one starts at `folder`."""
+    """Make the paths of ``release.files`` and ``inventory.file`` absolute, in place, starting at `folder`."""
+    inventory = document.get("inventory")
+    if isinstance(inventory, dict) and (name := inventory.get("file")) and isinstance(name, str):
+        inventory["file"] = str((folder / name).absolute()) if "\0" not in name else name
     release = document.get("release")
     files = release.get("files") if isinstance(release, dict) else None
     if isinstance(release, dict) and isinstance(files, list):
@@ -73,7 +74,7 @@ def _complaint(error: ValidationError) -> str:
 def _known(error: ErrorDetails) -> str:
     """The keys of the table that holds the unknown key, the nearest one if there is one."""
     *path, last = error["loc"]
-    table: type[Table] = ScenarioTable
+    table: type[Table] = schema.ScenarioTable
     for part in path:
         if isinstance(part, str):
             table = _table_of(table, part)
@@ -92,105 +93,48 @@ def _table_of(table: type[Table], key: str) -> type[Table]:
     return element
 
 
-def _scenario(table: ScenarioTable) -> ScenarioSpec:
-    return ScenarioSpec(
-        name=table.name,
-        title=table.title,
-        seed=table.seed,
-        devices=table.devices,
-        horizon_ms=table.horizon,
-        timeline_ms=table.timeline,
-        release=_release(table.release),
-        links=tuple(LinkSpec(name=link.name, capacity_bps=link.capacity) for link in table.links),
-        cohorts=tuple(_cohort(cohort) for cohort in table.cohorts),
-        precheck=PrecheckSpec(
-            storage=table.precheck.storage,
-            battery=table.precheck.battery,
-            link=table.precheck.link,
-            deferrals=table.precheck.deferrals,
-        ),
-        transfer=TransferSpec(
-            resume=table.transfer.resume,
-            granule_bytes=table.transfer.granule,
-            attempts=table.transfer.attempts,
-            backoff_ms=table.transfer.backoff,
-            backoff_max_ms=table.transfer.backoff_max,
-        ),
-        faults=FaultsSpec(
-            drop=table.faults.drop,
-            drop_weak=table.faults.drop_weak,
-            corruption=table.faults.corruption,
-            power_cut=table.faults.power_cut,
-            tear=table.faults.tear,
-            power_off_ms=table.faults.power_off,
-            defect=table.faults.defect,
-            defect_hardware=tuple(table.faults.defect_hardware),
-            stale_inventory=table.faults.stale_inventory,
-        ),
-        report=ReportSpec(delay_ms=table.report.delay),
-        rollout=_rollout(table.rollout),
-    )
+def _facts(made: type[Any], table: Table) -> Any:
+    """The facts of class `made` that `table` states: each field from the key that `naming` gives it."""
+    return made(**{field.name: _fact(table, field.name) for field in fields(made)})
 
 
-def _release(table: ReleaseTable) -> ReleaseSpec:
-    return ReleaseSpec(
-        source=table.source,
-        files=tuple(table.files),
-        seed=table.seed,
-        size_bytes=table.size,
-        base_size_bytes=table.size if table.base_size is None else table.base_size,
-        steps=tuple(table.steps),
-        payload=table.payload,
-        codec=table.codec,
-        full_above=table.full_above,
-        encrypted=table.encrypted,
-        signature=table.signature,
-        hardware=tuple(table.hardware),
-    )
+def _fact(table: Table, field: str) -> object:
+    name, index = place_of(field)
+    value = getattr(table, name)
+    if index is not None:
+        return value[index]
+    if field == "base_size_bytes" and value is None:
+        return getattr(table, "size")  # noqa: B009 (a release's alone, which the type of `table` does not say)
+    if isinstance(value, Table):
+        return _facts(_FACTS[type(value)], value)
+    if isinstance(value, dict):
+        return tuple(value.items())
+    if isinstance(value, list):
+        return tuple(_facts(_FACTS[type(v)], v) if isinstance(v, Table) else v for v in value)
+    return value
 
 
-def _cohort(table: CohortTable) -> CohortSpec:
-    return CohortSpec(
-        name=table.name,
-        share=table.share,
-        hardware=table.hardware,
-        layout=table.layout,
-        slot_size_bytes=table.slot_size,
-        download_size_bytes=table.download_size,
-        sector_size_bytes=table.sector_size,
-        write_size_bytes=table.write_size,
-        erased_value=table.erased_value,
-        flash=table.flash,
-        core=table.core,
-        radio=table.radio,
-        base_mix=tuple(table.base_mix),
-        link=table.link,
-        rates_bps=tuple(table.rates),
-        weak_link=table.weak_link,
-        battery_low=table.battery[0],
-        battery_high=table.battery[1],
-        wake_period_ms=table.wake_period,
-        wake_presence=table.wake_presence,
-        reboot_ms=table.reboot,
-        self_test_ms=table.self_test,
-    )
-
-
-def _rollout(table: RolloutTable) -> RolloutSpec:
-    return RolloutSpec(
-        policy=table.policy,
-        interval_ms=table.interval,
-        deadline_ms=table.deadline,
-        abort_downloads=table.abort_downloads,
-        window=table.window,
-        groups=tuple(
-            GroupSpec(
-                share=group.share,
-                success_threshold=group.success_threshold,
-                error_threshold=group.error_threshold,
-                min_sample=group.min_sample,
-                soak_ms=group.soak,
-            )
-            for group in table.groups
-        ),
-    )
+_FACTS: Final[Mapping[type[Table], type[Any]]] = {
+    schema.ReleaseTable: m.ReleaseSpec,
+    schema.LinkTable: m.LinkSpec,
+    schema.CohortTable: m.CohortSpec,
+    schema.PrecheckTable: m.PrecheckSpec,
+    schema.TransferTable: m.TransferSpec,
+    schema.FaultsTable: m.FaultsSpec,
+    schema.ReportTable: m.ReportSpec,
+    schema.GroupTable: m.GroupSpec,
+    schema.RolloutTable: m.RolloutSpec,
+    schema_field.OutageTable: f.OutageSpec,
+    schema_field.ZoneTable: f.ZoneSpec,
+    schema_field.ChannelTable: f.ChannelSpec,
+    schema_field.HabitTable: f.HabitSpec,
+    schema_field.OwnerTable: f.OwnerSpec,
+    schema_field.DefectTable: f.DefectSpec,
+    schema_field.ValidationTable: f.ValidationSpec,
+    schema_field.BackupTable: f.BackupSpec,
+    schema_field.RecoveryTable: f.RecoverySpec,
+    schema_field.DisclosureTable: f.DisclosureSpec,
+    schema_field.HarmTable: f.HarmSpec,
+    schema_field.InventoryTable: f.InventorySpec,
+    schema_field.AlertsTable: f.AlertSpec,
+}

@@ -44,6 +44,11 @@ class Scenario:
         return cls(read_document(document, spec.name), document)
 
     @property
+    def document(self) -> Document:
+        """The whole document, every default written out."""
+        return document_of(self.spec)
+
+    @property
     def name(self) -> str:
         """The scenario's name."""
         return self.spec.name

@@ -7,6 +7,7 @@ is `simlib.scenario.schema`'s affair.
 
 from __future__ import annotations
 
+import re
 import tomllib
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ Document = dict[str, object]
 
 LARGEST_FILE_BYTES: Final = 1 << 20
 _SHORT: Final = 80
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _UNSHOWABLE: Final = ("Cc", "Cs", "Zl", "Zp")
 
 
@@ -125,6 +127,10 @@ def write_toml(document: Mapping[str, object]) -> str:
     return "\n".join(lines).strip("\n") + "\n"
 
 
+def _key(key: str) -> str:
+    return key if _BARE.fullmatch(key) else _quoted(key)
+
+
 def _is_tables(value: object) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(v, Mapping) for v in value)
 
@@ -132,9 +138,9 @@ def _is_tables(value: object) -> bool:
 def _write_table(table: Mapping[str, object], path: str, lines: list[str]) -> None:
     for key, value in table.items():
         if not isinstance(value, Mapping) and not _is_tables(value):
-            lines.append(f"{key} = {toml_value(value)}")
+            lines.append(f"{_key(key)} = {toml_value(value)}")
     for key, value in table.items():
-        dotted = f"{path}.{key}" if path else key
+        dotted = f"{path}.{_key(key)}" if path else _key(key)
         if isinstance(value, Mapping):
             lines += ["", f"[{dotted}]"]
             _write_table(value, dotted, lines)

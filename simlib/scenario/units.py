@@ -52,8 +52,10 @@ _DURATION_SHOWN: Final = ("d", "h", "min", "s", "ms")
 _RATE_SHOWN: Final = ("MB/s", "kB/s", "B/s")
 
 _QUANTITY: Final = re.compile(r"([+-]?0x[0-9A-Fa-f]+|[+-]?[0-9]+(?:\.[0-9]+)?) *([A-Za-z/%]*)")
-_RATIO: Final = re.compile(r"([0-9]{1,40})/([0-9]{1,40})")
 _LONGEST: Final = 64  # characters of a number; also the reach of a decimal exponent
+# Long enough for every decimal that is read: `format_share` writes those with many places as a ratio.
+_RATIO: Final = re.compile(r"([0-9]{1,160})/([0-9]{1,160})")
+_LONGEST_RATIO: Final = 321
 
 
 class ExpectedError(ValueError):
@@ -105,7 +107,7 @@ def rate_bps(value: object) -> int:
 
 def share(value: object) -> Fraction:
     """A share or probability, 0 to 1. Raises `ExpectedError`."""
-    amount = _fraction(value)
+    amount = exact(value)
     if amount is None:
         raise ExpectedError('a share from 0 to 1, such as 0.05, "1/3" or "5 %"')
     if not 0 <= amount <= 1:
@@ -113,7 +115,8 @@ def share(value: object) -> Fraction:
     return amount
 
 
-def _fraction(value: object) -> Fraction | None:
+def exact(value: object) -> Fraction | None:
+    """The number in `value`, which may be a ratio or a percentage; None for what is none."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | Fraction):
@@ -126,12 +129,12 @@ def _fraction(value: object) -> Fraction | None:
             and abs(value.adjusted()) <= _LONGEST
         )
         return Fraction(value) if in_reach else None
-    if not isinstance(value, str) or len(value) > 2 * _LONGEST:
+    if not isinstance(value, str) or len(value) > _LONGEST_RATIO:
         return None
     if ratio := _RATIO.fullmatch(value.strip()):
         above, below = map(int, ratio.groups())
         return Fraction(above, below) if below else None
-    match = _QUANTITY.fullmatch(value.strip())
+    match = _QUANTITY.fullmatch(value.strip()) if len(value) <= 2 * _LONGEST else None
     if match is None or match[2] not in ("", "%") or "0x" in match[1]:
         return None
     return Fraction(Decimal(match[1])) / (100 if match[2] else 1)

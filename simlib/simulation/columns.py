@@ -1,146 +1,285 @@
-"""From a scenario, its population and its cases to the life-cycle's integer columns."""
+"""From a scenario, its population and its cases to the life-cycle's integer columns.
+
+Columns of the scenario and of cohorts are made here; those of devices in `simlib.simulation.devices`, those
+of batteries and backups in `simlib.simulation.costs`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
 
 from simlib.device import layouts
-from simlib.draws import CERTAIN, Purpose, draws32, threshold
-from simlib.errors import Reason
-from simlib.fleet import Population
+from simlib.draws import CERTAIN, threshold
+from simlib.fleet import Population, Route
 from simlib.lifecycle import columns as rule
-from simlib.lifecycle.columns import NO_ROW, Fleet
-from simlib.lifecycle.steps import OUTCOME_CODE, REASON_CODE
-from simlib.outcomes import Outcome
-from simlib.scenario.calibration import radio_profile
+from simlib.lifecycle.columns import NEVER, NO_ROW, Fleet
+from simlib.lifecycle.waiting import DAY_MS, WEEK_HOURS
+from simlib.release import Release
+from simlib.scenario.distributions import Distribution, quantile_table
+from simlib.scenario.field_model import HabitSpec, OwnerSpec
 from simlib.scenario.model import CohortSpec, ScenarioSpec
-from simlib.simulation.cases import CaseTable
+from simlib.scenario.schema import JITTERS
+from simlib.scenario.schema_field import EFFECTS, ON_HALT
+from simlib.simulation.cases import NJ_PER_UJ, Cases, up
+from simlib.simulation.costs import CohortCosts, costs_of
+from simlib.simulation.devices import device_columns
 
-NS_PER_MS = 1_000_000
-NJ_PER_UJ = 1_000
+_ONE, _NONE = Fraction(1), Fraction(0)
+ALWAYS_THERE = HabitSpec(
+    name="",
+    by_hour=(_ONE,) * 24,
+    by_weekday=(_ONE,) * 7,
+    gaps=None,
+    dormant=_NONE,
+    dormant_for=None,
+    online=None,
+    offline=None,
+    charge=_ONE,
+    charge_from_ms=0,
+    charge_for_ms=1,
+    use_low=_NONE,
+    use_high=_NONE,
+)
+"""The habit of a cohort that names none."""
+NOBODY = OwnerSpec(
+    name="",
+    automatic=_ONE,
+    prompted=_NONE,
+    never=_NONE,
+    accept=_ONE,
+    postponements=0,
+    then="install",
+    phone=False,
+    foreground=_ONE,
+    session=None,
+    background_budget_ms=0,
+    phone_battery_low=_ONE,
+    phone_battery_high=_ONE,
+    phone_battery_least=_NONE,
+    permit_bluetooth=_ONE,
+    permit_background=_ONE,
+    permit_notifications=_NONE,
+    notified=_NONE,
+    reaction=None,
+    repairs=_NONE,
+    repairs_after=None,
+    replaces=_NONE,
+    replaces_after=None,
+)
+"""The owner of a cohort that names none."""
 
 
-def _up(value: int, unit: int) -> int:
-    """Whole units, rounded up."""
-    return -(-value // unit)
+class Tables:
+    """All quantile tables of a run, one behind the other."""
+
+    def __init__(self) -> None:
+        self.quantiles: list[int] = []
+        self._starts: dict[Distribution, int] = {}
+
+    def start(self, distribution: Distribution | None) -> int:
+        """Where the table of this distribution begins; NO_ROW for none."""
+        if distribution is None:
+            return NO_ROW
+        if distribution not in self._starts:
+            self._starts[distribution] = len(self.quantiles)
+            self.quantiles += quantile_table(distribution)
+        return self._starts[distribution]
 
 
-def rules_of(spec: ScenarioSpec, artefacts: int) -> list[int]:
+def rules_of(spec: ScenarioSpec, release: Release, artefacts: int, tables: Tables) -> list[int]:
     """The scenario's numbers as rows of `Fleet.rules`."""
     rules = [0] * rule.RULES
     rules[rule.RULE_STORAGE] = int(spec.precheck.storage)
     rules[rule.RULE_LINK] = int(spec.precheck.link)
     rules[rule.RULE_DEFERRALS] = spec.precheck.deferrals
+    rules[rule.RULE_BATTERY_GATE] = int(spec.precheck.battery_gate == "energy")
     rules[rule.RULE_ATTEMPTS] = spec.transfer.attempts
     rules[rule.RULE_RESUME] = int(spec.transfer.resume)
     rules[rule.RULE_GRANULE] = spec.transfer.granule_bytes
     rules[rule.RULE_BACKOFF] = spec.transfer.backoff_ms
     rules[rule.RULE_BACKOFF_MAX] = spec.transfer.backoff_max_ms
+    rules[rule.RULE_JITTER] = JITTERS.index(spec.transfer.jitter)
+    rules[rule.RULE_ROUNDS] = spec.transfer.rounds
+    rules[rule.RULE_RETRY_AFTER] = spec.transfer.retry_after_ms
     rules[rule.RULE_DROP_BELOW] = threshold(spec.faults.drop)
     rules[rule.RULE_DROP_WEAK_BELOW] = threshold(spec.faults.drop_weak)
+    rules[rule.RULE_CORRUPT_BELOW] = threshold(spec.faults.corruption)
+    rules[rule.RULE_FORGED_BELOW] = threshold(spec.faults.forged)
+    rules[rule.RULE_CUT_BELOW] = threshold(spec.faults.power_cut)
     rules[rule.RULE_POWER_OFF] = spec.faults.power_off_ms
+    rules[rule.RULE_SELF_TEST] = int(spec.validation.self_test)
+    rules[rule.RULE_BLUETOOTH] = int(spec.validation.bluetooth)
+    rules[rule.RULE_CERTIFICATE] = int(spec.validation.certificate)
+    rules[rule.RULE_SETTINGS] = int(spec.validation.settings)
+    rules[rule.RULE_PROBATION] = spec.validation.probation_ms
+    rules[rule.RULE_BACKUP_REQUIRED] = int(spec.backup.required)
+    rules[rule.RULE_BACKUP_FITS] = int(
+        spec.backup.to != "flash" or spec.backup.reserve_bytes >= spec.backup.size_bytes
+    )
     rules[rule.RULE_REPORT_DELAY] = spec.report.delay_ms
+    rules[rule.RULE_LATE_BELOW] = threshold(spec.report.late)
+    rules[rule.RULE_LATE_TABLE] = tables.start(spec.report.late_by)
+    rules[rule.RULE_LOST_BELOW] = threshold(spec.report.lost)
+    rules[rule.RULE_RESENDS] = spec.report.resends
+    rules[rule.RULE_RESEND] = spec.report.resend_ms
+    rules[rule.RULE_TWICE_BELOW] = threshold(spec.report.duplicated)
+    rules[rule.RULE_PREMATURE_BELOW] = threshold(spec.report.premature)
     if spec.rollout.window is not None:
         rules[rule.RULE_WINDOW_FROM], rules[rule.RULE_WINDOW_TO] = spec.rollout.window
+        rules[rule.RULE_WINDOW_CUTS] = int(spec.rollout.window_ends == "cut")
+    rules[rule.RULE_WINDOW_LOCAL] = int(spec.rollout.window_clock == "local")
+    rules[rule.RULE_WEEKDAY_MS] = spec.weekday * DAY_MS
     rules[rule.RULE_HORIZON] = spec.horizon_ms
     rules[rule.RULE_ARTEFACTS] = artefacts
+    rules[rule.RULE_CHAIN] = len(release.images)
+    rules[rule.RULE_PRIMARY] = release.primary
+    rules[rule.RULE_RECOVERY] = NO_ROW if release.recovery is None else release.recovery
+    rules[rule.RULE_RECOVERY_KIND] = ON_HALT.index(spec.recovery.on_halt)
     return rules
 
 
-def battery_low_below(cohort: CohortSpec, need: Fraction) -> int:
-    """The draws at which the charge, uniform between the cohort's bounds, is under `need`."""
-    if need <= cohort.battery_low:
+def below_least(low: Fraction, high: Fraction, need: Fraction) -> int:
+    """The draws at which a charge that is uniform between `low` and `high` is under `need`."""
+    if need <= low:
         return 0
-    if need > cohort.battery_high:
+    if need > high:
         return CERTAIN
-    return threshold((need - cohort.battery_low) / (cohort.battery_high - cohort.battery_low))
+    return threshold((need - low) / (high - low))
 
 
-def defective_devices(spec: ScenarioSpec, population: Population) -> np.ndarray:
-    """1 where the new firmware's self-test fails: drawn a device, on the hardware that has the defect."""
-    limit = np.uint64(threshold(spec.faults.defect))
-    drawn = draws32(population.keys, Purpose.DEFECT, 0) < limit
-    where = spec.faults.defect_hardware
-    exposed = np.array([not where or c.hardware in where for c in spec.cohorts], dtype=bool)
-    defective: np.ndarray = (drawn & exposed[population.cohort]).astype(np.int64)
-    return defective
+def habit_of(spec: ScenarioSpec, cohort: CohortSpec) -> HabitSpec:
+    """The cohort's habit."""
+    return next((h for h in spec.habits if h.name == cohort.habit), ALWAYS_THERE)
 
 
-def assemble(spec: ScenarioSpec, population: Population, cases: CaseTable, newest: int) -> Fleet:
+def owner_of(spec: ScenarioSpec, cohort: CohortSpec) -> OwnerSpec:
+    """The cohort's owner."""
+    return next((o for o in spec.owners if o.name == cohort.owner), NOBODY)
+
+
+def _presence(cohort: CohortSpec, habit: HabitSpec) -> list[Fraction]:
+    """The chance that a scheduled check-in takes place, by hour of the local week."""
+    return [cohort.wake_presence * day * hour for day in habit.by_weekday for hour in habit.by_hour]
+
+
+def published(spec: ScenarioSpec, release: Release) -> list[int]:
+    """When each member of the chain becomes available; NEVER for those that are not in flight."""
+    times = [NEVER] * len(release.images)
+    for back, time_ms in enumerate(reversed(spec.release.published_ms)):
+        if release.primary - back >= 0:
+            times[release.primary - back] = time_ms
+    return times
+
+
+def _stones(spec: ScenarioSpec, release: Release) -> list[int]:
+    steps = {release.primary - back for back in spec.release.stepping_stones}
+    return [int(member in steps) for member in range(len(release.images))]
+
+
+def assemble(
+    spec: ScenarioSpec,
+    population: Population,
+    kind: np.ndarray,
+    routes: Sequence[Route],
+    release: Release,
+    cases: Cases,
+) -> Fleet:
     """The columns at time 0, as lists: the fastest for a clock in plain Python."""
-    n = spec.devices
-    artefacts = len(cases.artefacts)
-    radios = [radio_profile(c.radio) for c in spec.cohorts]
-    cohort, base = population.cohort.tolist(), population.base.tolist()
-    recorded = population.recorded.tolist()
-    on_install = [NO_ROW] * (len(cases.states) * artefacts)
-    for (state, artefact), row in cases.on_install.items():
-        on_install[state * artefacts + artefact] = row
-    faults = [NO_ROW] * n
-    for device, row in cases.fault_row.items():
-        faults[device] = row
-    found = [move.found for move in cases.moves]
+    tables = Tables()
+    cohorts = spec.cohorts
+    habits = [habit_of(spec, c) for c in cohorts]
+    owners = [owner_of(spec, c) for c in cohorts]
+    costs = [
+        costs_of(spec, c, h, r, cases.kind_configs[n], mean_presence(c, h))
+        for n, (c, h, r) in enumerate(zip(cohorts, habits, routes, strict=True))
+    ]
+    presence = [_presence(c, h) for c, h in zip(cohorts, habits, strict=True)]
+    gates = [(o.phone_battery_low, o.phone_battery_high, o.phone_battery_least) for o in owners]
+    by_cohort: dict[str, list[int]] = {
+        "wake_period_ms": [c.wake_period_ms for c in cohorts],
+        "wake_below": [threshold(p[0]) for p in presence],
+        "by_week": [int(len(set(p)) > 1) for p in presence],
+        "week_below": [threshold(share) for p in presence for share in p],
+        "gap_table": [tables.start(h.gaps) for h in habits],
+        "online_table": [tables.start(h.online) for h in habits],
+        "offline_table": [tables.start(h.offline) for h in habits],
+        "weak_below": [threshold(c.weak_link) for c in cohorts],
+        "reboot_ms": [c.reboot_ms for c in cohorts],
+        "self_test_ms": [
+            c.self_test_ms + spec.validation.bluetooth * spec.validation.bluetooth_ms for c in cohorts
+        ],
+        "connect_ms": [r.connect_ms for r in routes],
+        "connect_uj": [up(r.connect_nj, NJ_PER_UJ) for r in routes],
+        "report_uj": [up(r.report_nj, NJ_PER_UJ) for r in routes],
+        "in_place": [int(not layouts.get(c.layout).has_trial) for c in cohorts],
+        "multicast_ms": [0 if r.multicast is None else r.multicast.session_every_ms for r in routes],
+        "phone": [int(o.phone) for o in owners],
+        "foreground_below": [threshold(o.foreground) for o in owners],
+        "session_table": [tables.start(o.session) for o in owners],
+        "background_ms": [o.background_budget_ms for o in owners],
+        "phone_low_below": [below_least(*gate) for gate in gates],
+        "accept_below": [threshold(o.accept) for o in owners],
+        "postponements": [o.postponements for o in owners],
+        "install_then": [int(o.then == "install") for o in owners],
+        "notified_below": [threshold(o.notified) for o in owners],
+        "reaction_table": [tables.start(o.reaction) for o in owners],
+        "repair_below": [threshold(o.repairs) for o in owners],
+        "repair_table": [tables.start(o.repairs_after) for o in owners],
+        "replace_below": [threshold(o.replaces) for o in owners],
+        "replace_table": [tables.start(o.replaces_after) for o in owners],
+        "battery_low_below": [
+            below_least(c.battery_low, c.battery_high, spec.precheck.battery) for c in cohorts
+        ],
+        "charge_below": [threshold(h.charge) for h in habits],
+        "charge_from_ms": [h.charge_from_ms for h in habits],
+        "charge_for_ms": [h.charge_for_ms for h in habits],
+    }
+    for name in CohortCosts.__dataclass_fields__:
+        by_cohort[name] = [getattr(cost, name) for cost in costs]
+    devices = device_columns(spec, population, kind, routes, habits, owners, costs, release, cases)
     return Fleet(
-        key=population.keys.tolist(),
-        cohort=cohort,
-        target=[newest] * n,
-        wake_phase_ms=population.wake_phase_ms.tolist(),
-        faults=faults,
-        defective=defective_devices(spec, population).tolist(),
-        wake_period_ms=[c.wake_period_ms for c in spec.cohorts],
-        wake_below=[threshold(c.wake_presence) for c in spec.cohorts],
-        battery_low_below=[battery_low_below(c, spec.precheck.battery) for c in spec.cohorts],
-        weak_below=[threshold(c.weak_link) for c in spec.cohorts],
-        reboot_ms=[c.reboot_ms for c in spec.cohorts],
-        self_test_ms=[c.self_test_ms for c in spec.cohorts],
-        rx_pj_per_byte=[r.rx_pj_per_byte for r in radios],
-        in_place=[int(not layouts.get(c.layout).has_trial) for c in spec.cohorts],
-        full=[cases.full] * len(spec.cohorts),
-        wire_bytes=list(cases.wire_bytes),
-        room=[int(cases.room[c, a]) for c in range(len(spec.cohorts)) for a in range(artefacts)],
-        on_install=on_install,
-        on_boot=_dense(cases.on_boot, len(cases.states)),
-        on_confirm=_dense(cases.on_confirm, len(cases.states)),
-        fault_install=[row for installs in cases.fault_install for row in installs],
-        fault_boot=[row for boots in cases.fault_boot for row in boots],
-        move_state=[cases.states[f.state] for f in found],
-        move_verdict=[REASON_CODE[f.verdict] for f in found],
-        move_running=[NO_ROW if f.running is None else f.running for f in found],
-        move_cut=[int(move.cut) for move in cases.moves],
-        move_ms=[_up(f.time_ns, NS_PER_MS) for f in found],
-        move_flash_uj=[_up(f.flash_nj, NJ_PER_UJ) for f in found],
-        move_compute_uj=[_up(f.compute_nj, NJ_PER_UJ) for f in found],
-        rules=rules_of(spec, artefacts),
+        **devices,
+        **by_cohort,
+        defect_effect=[EFFECTS.index(d.effect) for d in spec.defects] + [rule.EFFECT_FAULTY],
+        defect_visible=[int(d.visible) for d in spec.defects] + [1],
+        defect_uj_per_hour=[d.drain_uw * 3_600 for d in spec.defects] + [0],
+        published_ms=published(spec, release),
+        stone=_stones(spec, release),
+        full_of=cases.full_of,
+        wire_bytes=cases.wire_bytes,
+        room=cases.room,
+        session_ms=_session_ms(routes, cases),
+        offer=cases.offer,
+        on_install=cases.on_install,
+        on_boot=cases.on_boot,
+        on_confirm=cases.on_confirm,
+        on_need_uj=cases.on_need_uj,
+        move_state=cases.move_state,
+        move_verdict=cases.move_verdict,
+        move_running=cases.move_running,
+        move_cut=cases.move_cut,
+        move_ms=cases.move_ms,
+        move_flash_uj=cases.move_flash_uj,
+        move_compute_uj=cases.move_compute_uj,
+        rules=rules_of(spec, release, len(cases.artefacts), tables),
+        quantiles=tables.quantiles,
         halted=[rule.RUNNING],
-        phase=[0] * n,
-        artefact=[cases.artefact_for[c, r] for c, r in zip(cohort, recorded, strict=True)],
-        state=[cases.start_state.get((c, b), NO_ROW) for c, b in zip(cohort, base, strict=True)],
-        wakes=[0] * n,
-        attempts=[0] * n,
-        installs=[0] * n,
-        left_bytes=[0] * n,
-        kept_bytes=[0] * n,
-        run_bytes=[0] * n,
-        outcome=[OUTCOME_CODE[Outcome.PENDING]] * n,
-        reason=[REASON_CODE[Reason.NONE]] * n,
-        reported=[NO_ROW] * n,
-        running=base.copy(),
-        offered_ms=[-1] * n,
-        started_ms=[-1] * n,
-        finished_ms=[-1] * n,
-        reported_ms=[-1] * n,
-        bytes_down=[0] * n,
-        bytes_wasted=[0] * n,
-        radio_uj=[0] * n,
-        flash_uj=[0] * n,
-        compute_uj=[0] * n,
+        recovery_ms=[NEVER],
     )
 
 
-def _dense(rows: dict[int, int], size: int) -> list[int]:
-    dense = [NO_ROW] * size
-    for state, row in rows.items():
-        dense[state] = row
-    return dense
+def mean_presence(cohort: CohortSpec, habit: HabitSpec) -> Fraction:
+    """The share of a cohort's scheduled check-ins that takes place, over a week."""
+    return sum(_presence(cohort, habit), Fraction(0)) / WEEK_HOURS
+
+
+def _session_ms(routes: Sequence[Route], cases: Cases) -> list[int]:
+    """Length of the multicast session that brings an artefact, a row a kind and artefact."""
+    return [
+        0 if (multicast := routes[cohort].multicast) is None else multicast.plan(size).session_ms
+        for cohort in cases.kind_cohorts
+        for size in cases.wire_bytes
+    ]

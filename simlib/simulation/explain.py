@@ -12,22 +12,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from simlib.device import Step
-from simlib.lifecycle.columns import HALT_DOWNLOADS, HALT_OFFERS, NO_ROW, RUNNING, Fleet
+from simlib.lifecycle.codes import ASK, JOIN, OUTCOMES, REASONS, TIMER
+from simlib.lifecycle.columns import HALT_DOWNLOADS, HALT_OFFERS, NEVER, NO_ROW, PLAN_NONE, RUNNING, Fleet
 from simlib.lifecycle.phases import Phase
-from simlib.lifecycle.steps import (
-    JOIN,
-    OUTCOMES,
-    REASONS,
-    TIMER,
-    advance,
-    move_due,
-    transfer_ended,
-)
-from simlib.lifecycle.waiting import next_checkin
+from simlib.lifecycle.steps import advance, recover
+from simlib.lifecycle.transfer import transfer_ended
+from simlib.lifecycle.waiting import next_checkin, notify
 from simlib.scenario import Scenario
-from simlib.simulation.cases import CaseTable
+from simlib.simulation.cases import Cases
 from simlib.simulation.columns import assemble
 from simlib.simulation.run import prepare
+from simlib.simulation.supply import Supply
 from simlib.simulation.tables import NO_TEXT, close_pending
 
 
@@ -106,20 +101,39 @@ class History:
 
 def explain(scenario: Scenario, device: int, history: History) -> Explanation:
     """Replay `device` of a run of `scenario`."""
-    spec = scenario.spec
     prepared, _ = prepare(scenario, devices=[device])
-    fleet = assemble(spec, prepared.population, prepared.cases, len(prepared.release.images) - 1)
+    spec = prepared.spec
+    fleet = assemble(
+        spec, prepared.population, prepared.kind, prepared.routes, prepared.release, prepared.cases
+    )
     halt = HALT_DOWNLOADS if spec.rollout.abort_downloads else HALT_OFFERS
     labels = [firmware.label for firmware in prepared.release.firmwares]
-    replay = _Replay(fleet, device, prepared.cases, labels)
+    replay = _Replay(fleet, device, prepared.cases, Supply(fleet, prepared.cases, prepared.routes), labels)
     transfers = iter(history.transfers)
-    if history.opened_ms >= 0:
+    recovery_ms = NEVER
+    if history.halted_ms is not None and spec.recovery.on_halt != "stop":
+        recovery_ms = history.halted_ms + spec.recovery.delay_ms
+    if history.opened_ms >= 0 and fleet.phase[device] == Phase.WAITING:
+        notify(fleet, device, history.opened_ms)
         now = next_checkin(fleet, device, history.opened_ms + 1 if history.opened_ms else 0)
+    else:
+        now = NEVER
+    if history.opened_ms >= 0:
         broken_off = False
-        while now <= history.end_ms:
+        answered = False
+        while True:
+            if not answered and now > recovery_ms:
+                # The operator's answer to the halt comes before what the device waits for.
+                answered = True
+                if fleet.phase[device] in (Phase.DONE, Phase.RESTING):
+                    fleet.halted[0], fleet.recovery_ms[0] = halt, recovery_ms
+                    now = min(now, recover(fleet, recovery_ms, device))
+            if now > history.end_ms:
+                break
             # A device's own step comes before the decisions of its millisecond, unless the halt caused it.
             halted = history.halted_ms is not None and (now > history.halted_ms or broken_off)
             fleet.halted[0] = halt if halted else RUNNING
+            fleet.recovery_ms[0] = recovery_ms if halted else NEVER
             broken_off = False
             command, value = replay.step(now)
             if command == TIMER:
@@ -127,11 +141,14 @@ def explain(scenario: Scenario, device: int, history: History) -> Explanation:
             elif command == JOIN and (transfer := next(transfers, None)) is not None:
                 now, missing = transfer
                 transfer_ended(fleet, device, missing)
-                broken_off = missing > 0 and halt == HALT_DOWNLOADS and now == history.halted_ms
-                if missing and now == history.end_ms and not broken_off:  # still on the link at the end
-                    break
+                cut_off = now == fleet.until_ms[device]
+                broken_off = (
+                    missing > 0 and halt == HALT_DOWNLOADS and now == history.halted_ms and not cut_off
+                )
+                if missing and now == history.end_ms and not broken_off and not cut_off:
+                    break  # still on the link at the end
             else:
-                break
+                now = NEVER
     replay.book_the_rest(history.end_ms)
     close_pending(fleet, halted=history.halted_ms is not None, interrupted=history.interrupted)
     outcome, reason = OUTCOMES[fleet.outcome[device]].value, REASONS[fleet.reason[device]].value
@@ -168,10 +185,14 @@ def _row_of(fleet: Fleet, i: int, labels: list[str]) -> dict[str, Any]:
     }
 
 
+_MOVING = (Phase.INSTALLING, Phase.POWER_OFF, Phase.REBOOTING, Phase.CONFIRMING, Phase.REVERTING)
+
+
 class _Replay:
     """Advances one device and writes a line for each phase it comes through."""
 
-    def __init__(self, fleet: Fleet, device: int, cases: CaseTable, labels: list[str]) -> None:
+    def __init__(self, fleet: Fleet, device: int, cases: Cases, supply: Supply, labels: list[str]) -> None:
+        self._supply = supply
         self.lines: list[Line] = []
         self._fleet = fleet
         self._device = device
@@ -183,9 +204,12 @@ class _Replay:
         """One call of `advance`, written down with what it and the transfer before it cost."""
         fleet, i = self._fleet, self._device
         before = Phase(fleet.phase[i])
-        row = move_due(fleet, i)
+        row = fleet.move[i] if before in _MOVING and fleet.plan[i] == PLAN_NONE else NO_ROW
         bench = self._cases.moves[row].found.steps if row != NO_ROW else ()
         command, value, _ = advance(fleet, now, i)
+        while command == ASK:
+            self._supply.answer(now, i, value)
+            command, value, _ = advance(fleet, now, i)
         down, energy = self._since_last()
         self.lines.append(Line(now, before.name.lower(), self._detail(now), down, energy, bench))
         return command, value
@@ -210,7 +234,7 @@ class _Replay:
         if after is Phase.DOWNLOADING:
             name = self._cases.artefacts[fleet.artefact[i]]
             return f"checks passed, downloads {name}, {fleet.left_bytes[i]} bytes to go"
-        if after is Phase.REPORTING or after is Phase.DONE:
+        if after in (Phase.REPORTING, Phase.DONE, Phase.RESTING):
             outcome, reason = OUTCOMES[fleet.outcome[i]].value, REASONS[fleet.reason[i]].value
             arrived = "ends, reported" if fleet.reported_ms[i] == now else "ends"
             told = "reports" if after is Phase.REPORTING else arrived

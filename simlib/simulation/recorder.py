@@ -1,4 +1,4 @@
-"""What a run writes down as it goes: state counts over time, link grants, alerts, group openings.
+"""What a run writes down as it goes: state counts over time, link grants, failed steps, alerts.
 
 Nothing here influences the run. The grants (when each transfer ended, and how much was missing) are what
 a single device's life depends on beyond its own draws, so with them `explain` can replay one device
@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from simlib.lifecycle.codes import OUTCOMES
 from simlib.lifecycle.columns import Fleet
 from simlib.lifecycle.phases import Phase
-from simlib.lifecycle.steps import OUTCOMES
 
 STATES: Final = (
     *(phase.name.lower() for phase in Phase if phase < Phase.REPORTING),
@@ -45,6 +45,8 @@ class Recorder:
     samples: list[tuple[int, int, list[int]]] = field(default_factory=list)  # time, bytes, counts
     grants: list[tuple[int, int, int]] = field(default_factory=list)  # device, ended at, bytes missing
     alerts: list[Alert] = field(default_factory=list)
+    errors: list[tuple[int, int, int, int, int]] = field(default_factory=list)
+    """Of each step that failed: time, device, phase it was in, reason code, attempts so far."""
     on_alert: Callable[[Alert], None] | None = None
 
     def __post_init__(self) -> None:
@@ -59,6 +61,10 @@ class Recorder:
     def sample(self, now: int, bytes_on_links: int) -> None:
         """One row of the timeline: bytes so far, and how many devices are in each state."""
         self.samples.append((now, bytes_on_links, self.counts.copy()))
+
+    def error(self, now: int, device: int, phase: int, reason: int, attempt: int) -> None:
+        """A step of a device failed."""
+        self.errors.append((now, device, phase, reason, attempt))
 
     def alert(self, alert: Alert) -> None:
         """Note an alert and pass it on."""

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
+import numpy as np
 import pandas as pd
 
 from simlib.device.bench import Bench
 from simlib.device.memo import Memo
 from simlib.errors import InputError
-from simlib.fleet import Population, populate
-from simlib.release import Release, build_release
+from simlib.fleet import Inventory, InventoryReport, Population, Route, populate, read_inventory, routes_of
+from simlib.release import Recovery, Release, build_release
 from simlib.rollout import make_policy
 from simlib.scenario import Scenario
+from simlib.scenario.calibration import Figure, recalled
+from simlib.scenario.model import ReleaseSpec, ScenarioSpec
 from simlib.simulation import tables
-from simlib.simulation.cases import CaseTable, build_cases
+from simlib.simulation.cases import Cases, find_regular, kinds_of
 from simlib.simulation.columns import assemble
 from simlib.simulation.links import attach
 from simlib.simulation.recorder import Alert, Recorder
 from simlib.simulation.simpy_run import Exposure, Extra, SimpyRun
+from simlib.simulation.supply import Supply
 
 ENGINES = ("auto", "simpy")
 
@@ -29,9 +34,13 @@ ENGINES = ("auto", "simpy")
 class Prepared:
     """What a run stands on before its clock starts; `explain` stands on the same."""
 
+    spec: ScenarioSpec  # with the number of devices that the inventory has
     release: Release
     population: Population
-    cases: CaseTable
+    routes: tuple[Route, ...]
+    kind: np.ndarray
+    cases: Cases
+    inventory: InventoryReport | None
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,9 @@ class Simulated:
     exposure: Exposure | None
     events: int
     interrupted_ms: int | None
+    inventory: InventoryReport | None
+    recalled: tuple[Figure, ...]  # figures the run stood on that are recalled, not cited
+    duplicates: int  # reports that arrived twice
     setup_s: float
     bench_s: float
     wall_s: float
@@ -58,18 +70,69 @@ def prepare(
 ) -> tuple[Prepared, float]:
     """Build release, population and cases; also the seconds the bench took."""
     spec = scenario.spec
-    release = build_release(spec.release)
+    routes = routes_of(spec)
+    release = _release(spec)
     for number, cohort in enumerate(spec.cohorts):
-        if len(cohort.base_mix) > len(release.images) - 1:
+        if len(cohort.base_mix) > release.primary:
             raise InputError(
                 f"{spec.name}: cohorts.{number}.base_mix: found {len(cohort.base_mix)} base versions, "
-                f"expected at most {len(release.images) - 1}, the older releases of {spec.release.source}"
+                f"expected at most {release.primary}, the older releases of {spec.release.source}"
             )
-    population = populate(spec, len(release.images))
+    inventory = _inventory(spec, release)
+    if inventory is not None:
+        spec = replace(spec, devices=inventory.report.rows_used)
+    population = populate(spec, release.primary, routes, inventory)
     began = time.perf_counter()
-    bench = Bench(release, memo)
-    cases = build_cases(spec, release, population, bench, devices=devices, progress=on_case)
-    return Prepared(release, population, cases), time.perf_counter() - began
+    kinds, kind = kinds_of(spec, population, release)
+    cases = Cases(spec, release, Bench(release, memo), kinds, on_case)
+    find_regular(cases, kind, population, devices)
+    report = None if inventory is None else inventory.report
+    prepared = Prepared(spec, release, population, routes, kind, cases, report)
+    return prepared, time.perf_counter() - began
+
+
+def _release(spec: ScenarioSpec) -> Release:
+    """The release with everything that may be offered: in flight, on the way, and after a halt.
+
+    A synthetic one is made once for all runs of a process that ask for it.
+    """
+    recovery = None
+    if spec.recovery.on_halt == "forward-fix":
+        recovery = Recovery("forward-fix", spec.recovery.step)
+    elif spec.recovery.on_halt == "rollback":
+        recovery = Recovery("rollback-resigned" if spec.recovery.resign else "rollback", spec.recovery.step)
+    if spec.release.source != "synthetic":  # files may change between two runs
+        return build_release(spec.release, recovery=recovery)
+    return _synthetic(spec.release, recovery)
+
+
+@lru_cache(maxsize=4)
+def _synthetic(release: ReleaseSpec, recovery: Recovery | None) -> Release:
+    return build_release(release, recovery=recovery)
+
+
+def _inventory(spec: ScenarioSpec, release: Release) -> Inventory | None:
+    if not spec.inventory.file:
+        return None
+    return read_inventory(
+        spec.inventory,
+        source=spec.name,
+        hardware=[c.hardware for c in spec.cohorts],
+        cohorts=[c.name for c in spec.cohorts],
+        zones=[(z.name, z.offset_ms) for z in spec.zones],
+        versions=[f.label for f in release.firmwares],
+        groups=len(spec.rollout.groups),
+    )
+
+
+def stands_on(spec: ScenarioSpec, routes: tuple[Route, ...]) -> tuple[tuple[str, str], ...]:
+    """The calibration profiles a run uses, as table and name."""
+    uses = {route.profile for route in routes}
+    for cohort in spec.cohorts:
+        uses |= {("flash", cohort.flash), ("core", cohort.core)}
+        if cohort.cell:
+            uses.add(("battery", cohort.cell))
+    return tuple(sorted(uses))
 
 
 def engine_for(name: str) -> str:
@@ -91,17 +154,19 @@ def simulate(
     """Simulate `scenario` from time 0 to its horizon; see `simlib.study.run` for the arguments."""
     clock_name = engine_for(engine)
     began = time.perf_counter()
-    spec = scenario.spec
     prepared, bench_s = prepare(scenario, memo=memo, on_case=on_case)
-    fleet = assemble(spec, prepared.population, prepared.cases, len(prepared.release.images) - 1)
+    spec, population, routes = prepared.spec, prepared.population, prepared.routes
+    fleet = assemble(spec, population, prepared.kind, routes, prepared.release, prepared.cases)
     recorder = Recorder(spec.devices, on_alert=on_alert)
+    supply = Supply(fleet, prepared.cases, routes)
     bound = SimpyRun(
         spec,
         fleet,
-        prepared.population.group.tolist(),
-        attach(spec, prepared.population, max(prepared.cases.wire_bytes)),
+        population.group.tolist(),
+        attach(spec, population, routes, max(prepared.cases.wire_bytes)),
         make_policy(spec.rollout),
         recorder,
+        supply,
     )
     started = time.perf_counter()
     interrupted_ms = None
@@ -109,11 +174,11 @@ def simulate(
         bound.run(extra)
     except KeyboardInterrupt:
         interrupted_ms = bound.clock.now
-    wall_s = time.perf_counter() - started
+    wall_s = time.perf_counter() - started - supply.seconds
     end_ms = spec.horizon_ms if interrupted_ms is None else interrupted_ms
     halted = bound.log.halted_ms >= 0
     tables.close_pending(fleet, halted=halted, interrupted=interrupted_ms is not None)
-    devices = tables.device_table(spec, prepared.population, prepared.release, prepared.cases, fleet, end_ms)
+    devices = tables.device_table(spec, population, prepared.release, prepared.cases, routes, fleet, end_ms)
     return Simulated(
         tables={
             "devices": devices,
@@ -121,13 +186,18 @@ def simulate(
             "timeline": tables.timeline_table(recorder),
             "alerts": tables.alert_table(recorder),
             "grants": tables.grant_table(recorder),
+            "beliefs": tables.belief_table(devices),
+            "errors": tables.error_table(recorder),
         },
         engine=clock_name,
         halted_ms=bound.log.halted_ms,
         exposure=bound.log.exposure,
         events=bound.log.events,
         interrupted_ms=interrupted_ms,
+        inventory=prepared.inventory,
+        recalled=recalled(stands_on(spec, routes)),
+        duplicates=bound.service.duplicates,
         setup_s=started - began - bench_s,
-        bench_s=bench_s,
+        bench_s=bench_s + supply.seconds,
         wall_s=wall_s,
     )

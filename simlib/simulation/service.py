@@ -13,14 +13,15 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from simlib.engine.order import Rank
-from simlib.lifecycle.columns import NEVER
-from simlib.lifecycle.steps import (
+from simlib.lifecycle.codes import (
     SIGNAL_FAILED,
     SIGNAL_OFFERED,
     SIGNAL_SKIPPED,
     SIGNAL_STARTED,
     SIGNAL_SUCCEEDED,
+    SIGNAL_TWICE,
 )
+from simlib.lifecycle.columns import NEVER
 from simlib.rollout.policy import Action, Counter, GroupView, Policy, View
 
 
@@ -57,7 +58,12 @@ class Service:
         self._failed = [0] * groups
         self._silent = [0] * groups
         self._skipped = [0] * groups
+        self._vanished = [0] * groups
+        self._seen = bytearray(len(group_of))  # offered once
         self._settled = bytearray(len(group_of))
+        self.duplicates = 0
+        """Reports that arrived a second time, and verdicts on a device that has had its own."""
+        self.last_report_ms = [-1] * groups
         self._deadlines: deque[tuple[int, int]] = deque()
         self._armed: dict[tuple[Counter, int], int] = {}
         self._ask_ms = NEVER
@@ -74,12 +80,18 @@ class Service:
     def receive(self, now: int, device: int, signals: int) -> None:
         """Take the messages of one device at `now`."""
         group = self._group_of[device]
-        if signals & SIGNAL_OFFERED:
+        if signals & SIGNAL_OFFERED and not self._seen[device]:
+            self._seen[device] = 1
             self._offered[group] += 1
+        self.duplicates += bool(signals & SIGNAL_TWICE)
+        self.last_report_ms[group] = now
         if signals & SIGNAL_STARTED:
             self._started[group] += 1
             self._expect(now, device)
-        if signals & (SIGNAL_SUCCEEDED | SIGNAL_FAILED | SIGNAL_SKIPPED) and not self._settled[device]:
+        if signals & (SIGNAL_SUCCEEDED | SIGNAL_FAILED | SIGNAL_SKIPPED):
+            if self._settled[device]:
+                self.duplicates += 1
+                return
             self._settled[device] = 1
             if signals & SIGNAL_SUCCEEDED:
                 self._count(now, group, Counter.SUCCEEDED, Counter.JUDGED, Counter.SETTLED)
@@ -89,6 +101,16 @@ class Service:
             else:
                 self._skipped[group] += 1
                 self._count(now, group, Counter.SETTLED)
+
+    def vanish(self, now: int, device: int) -> None:
+        """A device that reported success has not been heard of for too long."""
+        group = self._group_of[device]
+        self._vanished[group] += 1
+        self._count(now, group, Counter.ERRORS)
+
+    def view(self, group: int) -> GroupView:
+        """What the service knows of one group."""
+        return self._views()[group]
 
     def _expect(self, now: int, device: int) -> None:
         if self._policy.deadline_ms <= 0:
@@ -155,6 +177,7 @@ class Service:
                 failed=self._failed[g],
                 silent=self._silent[g],
                 skipped=self._skipped[g],
+                vanished=self._vanished[g],
             )
             for g in range(len(self._sizes))
         )

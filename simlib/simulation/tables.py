@@ -9,16 +9,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from simlib.errors import Reason
-from simlib.fleet import Population
-from simlib.lifecycle.columns import Fleet
+from simlib.fleet import Population, Route
+from simlib.lifecycle.codes import OUTCOME_CODE, OUTCOMES, REASON_CODE, REASONS
+from simlib.lifecycle.columns import ENERGY_NAMES, ENERGY_PHASES, Fleet
 from simlib.lifecycle.phases import Phase
-from simlib.lifecycle.steps import OUTCOME_CODE, OUTCOMES, REASON_CODE, REASONS
 from simlib.outcomes import Outcome
 from simlib.release import Release
-from simlib.scenario.calibration import radio_profile
 from simlib.scenario.model import ScenarioSpec
-from simlib.simulation.cases import CaseTable
-from simlib.simulation.columns import NJ_PER_UJ
+from simlib.simulation.cases import Cases
+from simlib.simulation.idle import idle_energy_uj
 from simlib.simulation.recorder import STATES, Recorder
 from simlib.simulation.simpy_run import RunLog
 
@@ -26,11 +25,18 @@ NO_TEXT = "none"
 
 
 def close_pending(fleet: Fleet, *, halted: bool, interrupted: bool = False) -> None:
-    """Give every device that has not ended its outcome at the end of the run: `pending`, and why."""
-    pending = OUTCOME_CODE[Outcome.PENDING]
+    """Give every device that has not ended its outcome at the end of the run: `pending`, and why.
+
+    One that could never be reached was never offered the release: `deferred`, and what kept it away.
+    """
+    pending, deferred = OUTCOME_CODE[Outcome.PENDING], OUTCOME_CODE[Outcome.DEFERRED]
     for i, phase in enumerate(fleet.phase):
         if phase < Phase.REPORTING:
             fleet.outcome[i] = pending
+            if fleet.barred[i]:
+                fleet.outcome[i] = deferred  # the server never heard of it: no report
+                fleet.reason[i] = fleet.barred[i]
+                continue
             if halted and fleet.started_ms[i] < 0:
                 reason = Reason.ROLLOUT_HALTED
             elif interrupted:
@@ -44,7 +50,8 @@ def device_table(
     spec: ScenarioSpec,
     population: Population,
     release: Release,
-    cases: CaseTable,
+    cases: Cases,
+    routes: Sequence[Route],
     fleet: Fleet,
     end_ms: int,
 ) -> pd.DataFrame:
@@ -58,6 +65,23 @@ def device_table(
     def of_cohort(attribute: str) -> np.ndarray:
         return np.array([getattr(c, attribute) for c in cohorts], dtype=object)[population.cohort]
 
+    parts = np.array(fleet.phase_uj, dtype=np.int64).reshape(-1, ENERGY_PHASES)
+    further = {
+        "energy_idle_uj": idle_energy_uj(spec, population, routes, fleet, end_ms),
+        **{f"energy_{name}_uj": parts[:, n] for n, name in enumerate(ENERGY_NAMES)},
+        "zone": np.array([z.name for z in spec.zones], dtype=object)[population.zone],
+        "link": np.array([link.name for link in spec.links], dtype=object)[population.link],
+        "bytes_up": np.array(fleet.bytes_up, dtype=np.int64),
+        "bytes_back": np.array(fleet.bytes_back, dtype=np.int64),
+        "rounds": np.array(fleet.round, dtype=np.int64) + (np.array(fleet.offered_ms) >= 0),
+        "confirmed_ms": np.array(fleet.confirmed_ms, dtype=np.int64),
+        "defect": _defect_names(spec, fleet),
+        "defect_shown": np.array(fleet.shown, dtype=bool),
+        "settings_lost": np.array(fleet.settings_lost, dtype=bool),
+        "exposed_ms": exposed_ms(spec, fleet, release.primary, end_ms),
+    }
+    if population.names is not None:
+        further["name"] = population.names
     return pd.DataFrame(
         {
             "device": np.arange(spec.devices, dtype=np.int64),
@@ -81,29 +105,42 @@ def device_table(
             "started_ms": np.array(fleet.started_ms, dtype=np.int64),
             "finished_ms": np.array(fleet.finished_ms, dtype=np.int64),
             "reported_ms": np.array(fleet.reported_ms, dtype=np.int64),
-            "energy_idle_uj": idle_energy_uj(spec, population, fleet, end_ms),
+            **further,
         }
     )
 
 
-def idle_energy_uj(
-    spec: ScenarioSpec, population: Population, fleet: Fleet, end_ms: int
-) -> NDArray[np.int64]:
-    """Energy of the polls that found nothing to do [µJ]: the scheduled ones times the share that takes place.
+def _defect_names(spec: ScenarioSpec, fleet: Fleet) -> np.ndarray:
+    """The defect that each device would meet in the release, or `none`."""
+    names = np.array([d.name for d in spec.defects] + ["faults.defect", NO_TEXT], dtype=object)
+    of_devices: np.ndarray = names[np.array(fleet.defect)]
+    return of_devices
 
-    No poll is an event of the run. A bricked or lost device stops polling. The products are taken in two
-    halves, so that a poll every millisecond for ten years stays within 64 bits.
+
+def exposed_ms(spec: ScenarioSpec, fleet: Fleet, primary: int, end_ms: int) -> NDArray[np.int64]:
+    """For how long each device ran a version that the release mends while the exploit was about.
+
+    From the publication and the exploit's onset until the device confirmed the release or a later one, or
+    stopped running anything; a device that was brought back is exposed again.
     """
-    ended = np.isin(fleet.outcome, [OUTCOME_CODE[Outcome.BRICKED], OUTCOME_CODE[Outcome.LOST]])
-    until_ms = np.where(ended, np.array(fleet.finished_ms, dtype=np.int64), end_ms)
-    period_ms = np.array(fleet.wake_period_ms, dtype=np.int64)[population.cohort]
-    scheduled = np.maximum((until_ms - population.wake_phase_ms) // period_ms + 1, 0)
-    below = np.array(fleet.wake_below, dtype=np.int64)[population.cohort]
-    taken = ((scheduled >> 16) * below + ((scheduled & 0xFFFF) * below >> 16)) >> 16
-    poll_nj = np.array([radio_profile(c.radio).checkin_nj for c in spec.cohorts], dtype=np.int64)
-    each = poll_nj[population.cohort]
-    energy: NDArray[np.int64] = taken // NJ_PER_UJ * each - (-(taken % NJ_PER_UJ) * each // NJ_PER_UJ)
-    return energy
+    n = len(fleet.phase)
+    reported = spec.disclosure.reported_ms
+    if reported is None:
+        return np.zeros(n, dtype=np.int64)
+    start = max(reported + spec.disclosure.embargo_ms + spec.disclosure.exploit_ms, 0)
+    outcome = np.array(fleet.outcome)
+    finished = np.array(fleet.finished_ms, dtype=np.int64)
+    confirmed = np.array(fleet.confirmed_ms, dtype=np.int64)
+    until = np.where(confirmed >= 0, confirmed, end_ms)
+    until = np.where(
+        (np.array(fleet.running) >= primary) & (confirmed < 0), 0, until
+    )  # ran it from the start
+    until = np.where((outcome == OUTCOME_CODE[Outcome.BRICKED]) & (confirmed < 0), finished, until)
+    exposed = np.maximum(until - start, 0)
+    back = outcome == OUTCOME_CODE[Outcome.ROLLED_BACK]
+    again = np.maximum(end_ms - np.maximum(finished, start), 0)
+    result: NDArray[np.int64] = exposed + np.where(back, again, 0)
+    return result
 
 
 def group_table(devices: pd.DataFrame, log: RunLog, silent: Sequence[int]) -> pd.DataFrame:
@@ -145,6 +182,32 @@ def alert_table(recorder: Recorder) -> pd.DataFrame:
     columns = ("time_ms", "severity", "alert", "group", "device", "detail")
     rows = [tuple(getattr(alert, c) for c in columns) for alert in recorder.alerts]
     return pd.DataFrame(rows, columns=list(columns))
+
+
+def belief_table(devices: pd.DataFrame) -> pd.DataFrame:
+    """`beliefs.parquet`: for each group, how many devices the server believes ended so, and how they did."""
+    counts = devices.groupby(["group", "reported_outcome", "outcome"], observed=True).size()
+    return (
+        counts.reset_index(name="devices")
+        .rename(columns={"reported_outcome": "believed", "outcome": "true"})
+        .astype({"devices": "int64"})
+    )
+
+
+def error_table(recorder: Recorder) -> pd.DataFrame:
+    """`errors.parquet`: a row a step that failed, in order: what the device was doing, why it failed."""
+    errors = np.array(recorder.errors, dtype=np.int64).reshape(-1, 5)
+    phases = np.array([phase.name.lower() for phase in Phase], dtype=object)
+    reasons = np.array([r.value for r in REASONS], dtype=object)
+    return pd.DataFrame(
+        {
+            "time_ms": errors[:, 0],
+            "device": errors[:, 1],
+            "step": phases[errors[:, 2]],
+            "reason": reasons[errors[:, 3]],
+            "attempt": errors[:, 4],
+        }
+    )
 
 
 def grant_table(recorder: Recorder) -> pd.DataFrame:

@@ -8,8 +8,10 @@ from dataclasses import asdict
 
 from simlib.device.memo import Memo
 from simlib.results import Run, Timings, summarise
+from simlib.results.harm import harm_of
 from simlib.scenario import Scenario
-from simlib.simulation import simulate
+from simlib.scenario.sources import recalled_keys
+from simlib.simulation import Simulated, simulate
 from simlib.simulation.recorder import Alert
 from simlib.simulation.simpy_run import Extra
 
@@ -51,5 +53,19 @@ def run(
         events=made.events,
         timings=Timings(made.setup_s, made.bench_s, made.wall_s, time.perf_counter() - began),
         interrupted_ms=made.interrupted_ms,
+        duplicates=made.duplicates,
+        recalled=_recalled(scenario, made),
+        inventory=None if made.inventory is None else made.inventory.to_json(),
+        harm=harm_of(scenario.spec.harm, made.tables["devices"]),
     )
     return Run(scenario.to_toml(), made.tables, summary)
+
+
+def _recalled(scenario: Scenario, made: Simulated) -> list[str]:
+    """The figures behind this run that are neither measured nor cited nor derived: tables' and the scenario's."""
+    tables = [f"{f.profile} {f.parameter} = {f.value} {f.unit}: {f.source}" for f in made.recalled]
+    own = [
+        f"{key} = {value}: {source}"
+        for key, value, source in recalled_keys(scenario.document, dict(scenario.spec.sources))
+    ]
+    return tables + own

@@ -20,7 +20,10 @@ from simlib.engine.simpy_clock import SimpyClock
 Call = Callable[..., Any]
 RUN = "run smoke --devices 80"
 FILES = {
-    *(f"{table}.parquet" for table in ("devices", "groups", "timeline", "alerts", "grants")),
+    *(
+        f"{table}.parquet"
+        for table in ("devices", "groups", "timeline", "alerts", "grants", "beliefs", "errors")
+    ),
     "scenario.toml",
     "summary.json",
 }
@@ -155,7 +158,7 @@ def test_interrupted_before_there_is_a_result_nothing_is_written(
     refuses: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "simlib.simulation.run.build_release", lambda _spec: signal.raise_signal(signal.SIGINT)
+        "simlib.simulation.run.build_release", lambda *_facts, **_options: signal.raise_signal(signal.SIGINT)
     )
     assert refuses(130, RUN, "interrupted").out == ""
 

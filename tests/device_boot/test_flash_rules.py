@@ -108,7 +108,9 @@ def test_each_operation_is_timed_and_charged_rounded_up() -> None:
     flash.write(8, bytes(4))
     erase_ns = -(-85_000_001 * SECTOR // 4096)
     assert flash.op_end_ns == [erase_ns, erase_ns + 82_000, erase_ns + 123_000]
-    assert flash.meter.flash_nj == -(-900 * SECTOR // 4096) + 3 * 500
+    erase_nj = -(-900 * SECTOR // 4096)
+    assert flash.op_end_nj == [erase_nj, erase_nj + 1_000, erase_nj + 1_500]
+    assert flash.meter.flash_nj == erase_nj + 3 * 500
     assert flash.meter.compute_nj == 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +11,7 @@ import pytest
 
 from simlib.device import DeviceConfig
 from simlib.draws import Stream
-from simlib.release import Release, build_release
+from simlib.release import Recovery, Release, build_release
 from simlib.scenario.model import ReleaseSpec
 
 MakeRelease = Callable[..., Release]
@@ -45,6 +45,9 @@ def make_release(tmp_path_factory: pytest.TempPathFactory) -> MakeRelease:
         signature: str = "ecdsa-p256",
         seed: int = 7,
         hardware: tuple[str, ...] = (),
+        security_counters: str = "raise",
+        targets: Collection[int] | None = None,
+        recovery: str | None = None,
     ) -> Release:
         return build_release(
             ReleaseSpec(
@@ -60,7 +63,12 @@ def make_release(tmp_path_factory: pytest.TempPathFactory) -> MakeRelease:
                 encrypted=encrypted,
                 signature=signature,
                 hardware=hardware,
-            )
+                published_ms=(),
+                stepping_stones=(),
+                security_counters=security_counters,
+            ),
+            targets=targets,
+            recovery=None if recovery is None else Recovery(recovery, "patch"),
         )
 
     return make

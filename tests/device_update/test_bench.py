@@ -13,6 +13,7 @@ from simlib.device import bench as bench_module
 from simlib.device import memo as memo_module
 from simlib.device.bench import Bench
 from simlib.device.events import Boot, Confirm, Cut, Event, Install
+from simlib.device.forgery import FORGERIES
 from simlib.device.layouts import max_image_bytes
 from simlib.device.memo import Memo
 from simlib.device.transition import Transition, pack, unpack
@@ -71,14 +72,43 @@ def test_a_transition_carries_the_cost_of_its_event_alone(make_release, two_slot
         assert found.bytes_written == sum(step.bytes for step in found.steps)
         assert list(found.op_end_ns) == sorted(found.op_end_ns)
         assert not found.op_end_ns or 0 < found.op_end_ns[0] <= found.op_end_ns[-1] <= found.time_ns
+        assert found.ops == len(found.op_end_nj)
+        assert list(found.op_end_nj) == sorted(set(found.op_end_nj)), "each operation takes something"
+        total_nj = found.flash_nj + found.compute_nj
+        assert not found.op_end_nj or 0 < found.op_end_nj[0] <= found.op_end_nj[-1] <= total_nj
 
 
 @given(st.lists(st.integers(1, 50), max_size=8), st.integers(0, 400))
 def test_a_moment_falls_into_the_first_operation_that_ends_later(gaps: list[int], offset: int) -> None:
     ends = tuple(sum(gaps[: n + 1]) for n in range(len(gaps)))
-    found = Transition("s", Reason.NONE, 0, False, "", 0, 0, 0, len(ends), 0, 0, ends, ())
+    found = Transition("s", Reason.NONE, 0, False, "", 0, 0, 0, len(ends), 0, 0, ends, (), ())
     later = [number for number, end in enumerate(ends, 1) if end > offset]
     assert found.op_at(offset) == (later[0] if later else len(ends) + 1)
+
+
+@given(st.lists(st.integers(1, 50), max_size=8), st.integers(0, 60), st.integers(0, 500))
+def test_a_budget_gives_out_in_the_first_operation_that_has_spent_more(
+    takes: list[int], after: int, budget: int
+) -> None:
+    ends = tuple(sum(takes[: n + 1]) for n in range(len(takes)))
+    total = sum(takes) + after  # what follows the last operation may be too much: that is behind all of them
+    found = Transition("s", Reason.NONE, 0, False, "", 0, total, 0, len(ends), 0, 0, (), ends, ())
+    over = [number for number, end in enumerate(ends, 1) if end > budget]
+    assert found.op_at_energy(budget) == (over[0] if over else len(ends) + 1)
+
+
+def test_a_battery_with_less_than_an_install_takes_is_empty_within_it(make_release, two_slots) -> None:
+    bench = Bench(make_release())
+    start = bench.start(two_slots, 0)
+    whole = bench.run(start, Install("full"))
+    total_nj = whole.flash_nj + whole.compute_nj
+    assert whole.op_at_energy(0) == 1
+    assert whole.op_at_energy(total_nj) == whole.op_at_energy(whole.op_end_nj[-1]) == whole.ops + 1
+    for op in (1, 2, whole.ops // 2, whole.ops):
+        budget_nj = whole.op_end_nj[op - 1] - 1
+        assert whole.op_at_energy(budget_nj) == op
+        cut = bench.run(start, Install("full", cut=Cut(op, "none")))
+        assert cut.flash_nj + cut.compute_nj <= budget_nj
 
 
 def test_a_device_that_refused_runs_on(make_release, two_slots) -> None:
@@ -95,6 +125,7 @@ def test_after_a_cut_only_a_boot_can_follow(make_release, two_slots) -> None:
     bench = Bench(make_release())
     cut = bench.run(bench.start(two_slots, 0), Install("full", cut=Cut(3, "none")))
     assert (cut.verdict, cut.running, cut.op_end_ns, cut.ops) == (Reason.POWER_CUT, None, (), 2)
+    assert cut.op_end_nj == ()
     for event in (Install("full"), Confirm()):
         with pytest.raises(InputError, match="without power"):
             bench.run(cut.state, event)
@@ -341,6 +372,9 @@ def test_whatever_a_result_depends_on_changes_its_key(make_release, two_slots, m
             Install(delta_name(release)),
             Install("full", flip_bit=0),
             Install("full", flip_bit=1),
+            *(Install("full", forged=kind) for kind in FORGERIES),
+            Install("full", flip_bit=1, forged="altered"),
+            Install("full", cut=Cut(1, "none"), forged="altered"),
             Install("full", cut=Cut(1, "none")),
             Install("full", cut=Cut(2, "none")),
             Install("full", cut=Cut(2, "garbage")),
@@ -382,11 +416,15 @@ def test_whatever_a_result_depends_on_changes_its_key(make_release, two_slots, m
 @settings(max_examples=30)
 @given(
     st.lists(st.integers(0, 10**12), max_size=20).map(sorted),
+    st.lists(st.integers(0, 10**12), max_size=20).map(sorted),
     st.sampled_from(list(Reason)),
     st.sampled_from([None, "a" * 64]),
 )
-def test_what_is_packed_is_unpacked(ends: list[int], verdict: Reason, image: str | None) -> None:
+def test_what_is_packed_is_unpacked(
+    ends: list[int], spent: list[int], verdict: Reason, image: str | None
+) -> None:
     running = None if image is None else 3
-    found = Transition("s", verdict, running, False, "none", 1, 2, 3, len(ends), 4, 5, tuple(ends), ())
+    sums = tuple(ends), tuple(spent)
+    found = Transition("s", verdict, running, False, "none", 1, 2, 3, len(ends), 4, 5, *sums, ())
     assert unpack(pack(found, image), {"a" * 64: 3}) == (found, image)
     assert (unpack(pack(found, image), {}) is None) == (image is not None)

@@ -27,6 +27,9 @@ def spec(source: str, *files: str, steps: tuple[str, ...] = ()) -> ReleaseSpec:
         encrypted=False,
         signature="ecdsa-p256",
         hardware=(),
+        published_ms=(0,),
+        stepping_stones=(),
+        security_counters="raise",
     )
 
 

@@ -7,11 +7,19 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simlib.fleet import apportion, populate
+from simlib.fleet import apportion, routes_of
+from simlib.fleet import populate as populate_along
 from simlib.fleet.population import group_shares
 from simlib.scenario import Scenario
 
 SMOKE = Scenario.load("smoke").spec
+PRIMARY = 5
+"""Chain index of the release that the rollout is about."""
+
+
+def populate(spec):
+    """The fleet that is drawn, without an inventory."""
+    return populate_along(spec, PRIMARY, routes_of(spec))
 
 
 def shares(weights):
@@ -31,7 +39,7 @@ def test_one_percent_of_120000_is_1200_devices():
 
 
 def test_cohorts_groups_and_base_versions_have_their_exact_shares():
-    fleet = populate(SMOKE, 6)
+    fleet = populate(SMOKE)
     n = SMOKE.devices
     assert np.bincount(fleet.cohort, minlength=len(SMOKE.cohorts)).tolist() == list(
         apportion([c.share for c in SMOKE.cohorts], n)
@@ -40,7 +48,7 @@ def test_cohorts_groups_and_base_versions_have_their_exact_shares():
     for number, cohort in enumerate(SMOKE.cohorts):
         members = fleet.cohort == number
         parts = apportion(cohort.base_mix, int(members.sum()))
-        assert [int((fleet.base[members] == 4 - k).sum()) for k in range(len(parts))] == list(parts)
+        assert [int((fleet.base[members] == PRIMARY - 1 - k).sum()) for k in range(len(parts))] == list(parts)
         assert fleet.wake_phase_ms[members].max() < cohort.wake_period_ms
 
 
@@ -50,19 +58,19 @@ def test_a_larger_first_group_keeps_its_members():
     def first_group(share):
         changed = (replace(groups[0], share=share), replace(groups[-1], share=None))
         spec = replace(SMOKE, rollout=replace(SMOKE.rollout, groups=changed))
-        return set(np.flatnonzero(populate(spec, 6).group == 0).tolist())
+        return set(np.flatnonzero(populate(spec).group == 0).tolist())
 
     small, large = first_group(Fraction(1, 100)), first_group(Fraction(5, 100))
     assert len(small) == 20 and len(large) == 100 and small < large
 
 
 def test_another_seed_is_another_fleet_and_the_same_seed_the_same():
-    one, again, other = (populate(replace(SMOKE, seed=s), 6) for s in (1, 1, 2))
+    one, again, other = (populate(replace(SMOKE, seed=s)) for s in (1, 1, 2))
     assert (one.cohort == again.cohort).all() and (one.base == again.base).all()
     assert (one.cohort != other.cohort).any()
 
 
 def test_a_stale_inventory_is_one_release_behind_and_never_below_the_oldest():
     spec = replace(SMOKE, faults=replace(SMOKE.faults, stale_inventory=Fraction(1)))
-    fleet = populate(spec, 6)
+    fleet = populate(spec)
     assert (fleet.recorded == np.maximum(fleet.base - 1, 0)).all()

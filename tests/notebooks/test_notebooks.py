@@ -138,6 +138,67 @@ def test_02_tells_the_story_of_the_bricks(tmp_path, monkeypatch):
     assert pictures(cells) == ["off", "canary-groups", "outcomes", "bricked-over-time"]
 
 
+@pytest.mark.slow
+def test_07_says_what_an_update_takes_from_a_cell(tmp_path, monkeypatch):
+    facts = {
+        "update_uj": "update_energy(run).loc['offices', 'total_uj']",
+        "boot": "bool((update_energy(run)['boot_uj'] > update_energy(run)['install_uj']).all())",
+        "radio_to_flash": "(energy['full']['radio_uj'] / energy['full']['flash_uj']).to_dict()",
+        "patch_to_full": "(energy['delta']['radio_uj'] / energy['full']['radio_uj']).to_dict()",
+        "guess_10": "derived['10 %'].to_dict()",
+        "guess_25": "derived['25 %'].to_dict()",
+        "derived": "derived['derived_percent'].to_dict()",
+        "reserve": "(derived['reserve_uj'] / derived['need_uj']).to_dict()",
+        "outcomes": "{gate: each.summary['outcomes'] for gate, each in guessed.items()}",
+        "old": "int((run.devices['cohort'] == 'old-cells').sum())",
+        "others": "[int((each.devices['cohort'] != 'old-cells').sum()) - "
+        "int(each.devices.query(\"cohort != 'old-cells'\")['outcome'].eq('updated').sum()) "
+        "for each in guessed.values()]",
+        "brown_outs": "{gate: int(each.errors['reason'].eq('brown-out').sum()) "
+        "for gate, each in guessed.items()}",
+        "days": "{' '.join(row): days for row, days in years['days_per_update'].items()}",
+        "life": "{' '.join(row): life for row, life in years['years_with_0'].items()}",
+        "monthly": "{' '.join(row): life for row, life in years['years_with_12'].items()}",
+        "fulls": "{' '.join(row): n for row, n in (years['cell_uj'] / years['update_uj']).items()}",
+        "busiest": "hours.max().to_dict()",
+        "when": "hours.idxmax().to_dict()",
+    }
+    got, cells = execute("07_bandwidth_and_battery.ipynb", 1400, facts, tmp_path, monkeypatch)
+    # What the notebook's sentences say.
+    assert 0.4e6 < got["update_uj"] < 0.6e6 and got["boot"] is True
+    ratio = got["radio_to_flash"]
+    assert 1 / 7 < ratio["BLE 1M"] < 1 / 5 and 1 / 11 < ratio["BLE 2M"] < 1 / 9
+    assert 45 < ratio["LoRa SF7"] < 65 and 1700 < ratio["LoRa SF12"] < 2100
+    assert ratio["BLE 2M"] < ratio["BLE 1M"] < 1 < ratio["Wi-Fi"] < ratio["LTE-M"] < ratio["LoRa SF7"]
+    assert got["guess_10"].pop("LoRa SF12") == "too low" and got["guess_25"]["LoRa SF12"] == "fits"
+    assert set(got["guess_10"].values()) == {"needlessly strict"}
+    assert 38 < 10 / got["derived"]["BLE 2M"] < 48 and got["reserve"]["BLE 2M"] > 3
+    derived, low, tenth = got["outcomes"].values()
+    assert got["others"] == [0, 0, 0]
+    assert derived["lost"] == tenth["lost"] == 0 < low["lost"]
+    assert derived["deferred"] < got["old"] / 2 < got["old"] == tenth["deferred"] + tenth["pending"]
+    assert got["brown_outs"]["derived"] == got["brown_outs"]["10 %"] == 0 < got["brown_outs"]["0.02 %"]
+    assert all(0.45 < got["days"][f"{payload} BLE 2M"] < 0.55 for payload in ("delta", "full"))
+    assert 21 < got["days"]["full LoRa SF7"] < 28 and 110 < got["days"]["full LoRa SF12"] < 130
+    assert all(got["days"][f"delta {sf}"] < got["days"][f"full {sf}"] / 8 for sf in ("LoRa SF7", "LoRa SF12"))
+    assert 4 < got["fulls"]["full LoRa SF12"] < 5
+    assert all(got["life"][f"full {radio}"] < 1.2 for radio in ("Wi-Fi", "LTE-M", "NB-IoT"))
+    assert all(
+        got["monthly"][f"full {r}"] > 0.94 * got["life"][f"full {r}"] for r in ("BLE 1M", "Wi-Fi", "LTE-M")
+    )
+    none, local, utc = got["busiest"].values()
+    assert none < local < utc and got["when"]["night, local"] == got["when"]["night, UTC"] == 1
+    assert printed(cells["one-lost"]).rstrip().endswith("lost battery-empty")
+    assert pictures(cells) == [
+        "waterfall",
+        "radio-waterfalls",
+        "gates-plot",
+        "guesses",
+        "cell-life",
+        "hours",
+    ]
+
+
 def test_there_are_the_two_notebooks():
     assert {"01_first_rollout.ipynb", "02_the_3600_bricks.ipynb"} <= set(NAMES)
 

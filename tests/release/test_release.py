@@ -54,6 +54,9 @@ def spec_of(files, **changes):
         encrypted=True,
         signature="ecdsa-p256",
         hardware=("rev-a",),
+        published_ms=(),
+        stepping_stones=(),
+        security_counters="raise",
     )
     return replace(spec, **changes)
 
@@ -101,6 +104,7 @@ def test_every_artefact_leads_to_exactly_the_newest_image(files, encrypted, sign
         "delta-from-fw2",
     ]
     assert [a.base for a in release.artefacts] == [None, 0, 1, 2]
+    assert (release.targets, release.primary, release.recovery) == ((3,), 3, None)
     for artefact in release.artefacts:
         base_image = None if artefact.base is None else release.images[artefact.base]
         assert install(release, artefact, base_image) == release.images[-1]
@@ -308,7 +312,7 @@ from simlib.scenario.model import ReleaseSpec
 for signature in ("ecdsa-p256", "ed25519", "rsa-3072"):
     for encrypted in (True, False):
         spec = ReleaseSpec("files", tuple(sys.argv[1:]), 5, 0, 0, (), "delta", "bsdiff4", Fraction(4, 5),
-                           encrypted, signature, ("rev-a", "rev-b"))
+                           encrypted, signature, ("rev-a", "rev-b"), (), (), "raise")
         release = build_release(spec)
         parts = [*release.images, release.wire_image]
         for artefact in release.artefacts:
@@ -345,4 +349,28 @@ def test_a_synthetic_chain_is_patched_from_every_older_release():
 
 
 def test_an_artefact_weighs_its_manifest_and_its_blob():
-    assert Artefact("full", "full", None, bytes(10), bytes(3)).wire_bytes == 13
+    assert Artefact("full", "full", None, 1, bytes(10), bytes(3)).wire_bytes == 13
+
+
+FROZEN = {
+    True: "67da7ef4d963a504947d5e6072ca1aaca47a05732ad82c2eceaa19a7f72315b0",
+    False: "e69f48c93f476914713a78ba7b2ad8140f4c1d151177d760a915aafd3905d042",
+}
+
+
+@pytest.mark.parametrize("encrypted", [True, False])
+def test_a_release_without_other_targets_is_bit_for_bit_what_it_always_was(encrypted):
+    spec = spec_of(
+        (),
+        source="synthetic",
+        size_bytes=66 << 10,
+        base_size_bytes=64 << 10,
+        steps=("patch", "minor"),
+        encrypted=encrypted,
+    )
+    digest = sha256()
+    for artefact in build_release(spec).artefacts:
+        for part in (artefact.name.encode(), artefact.manifest, artefact.blob):
+            digest.update(len(part).to_bytes(8, "little"))
+            digest.update(part)
+    assert digest.hexdigest() == FROZEN[encrypted]

@@ -77,6 +77,80 @@ def test_profiles_are_the_cited_figures_in_whole_units() -> None:
     assert (lte.rx_pj_per_byte, lte.checkin_nj) == (10_000_000, 216_000_000)
 
 
+def test_batteries_are_the_cited_figures_in_whole_units() -> None:
+    cell = calibration.cell_profile("cr2032")
+    assert (cell.energy_uj, cell.pulse_ma, cell.derating) == (2_349_000_000, 15, Fraction(6, 1000))
+    assert cell.self_discharge_uj_per_hour == 2682  # 23.49 J in 8,760 hours, upwards
+    rechargeable = {name for name in calibration.cell_names() if calibration.cell_profile(name).rechargeable}
+    assert rechargeable == {"lipo-500", "li-ion-36v-10ah"}
+
+
+def test_a_coin_cell_loses_9_percent_from_pulses_of_30_ma_and_never_more_than_half() -> None:
+    cell = calibration.cell_profile("cr2032")
+    assert calibration.usable_uj(cell, 0) == calibration.usable_uj(cell, 15_000) == cell.energy_uj
+    assert calibration.usable_uj(cell, 30_000) == cell.energy_uj * Fraction(91, 100)
+    assert calibration.usable_uj(cell, 15_001) < cell.energy_uj
+    assert calibration.usable_uj(cell, 10**9) == cell.energy_uj // 2
+    lithium = calibration.cell_profile("aa-l91")
+    assert calibration.usable_uj(lithium, 10**9) == lithium.energy_uj
+
+
+@pytest.mark.parametrize("name", calibration.cell_names())
+def test_battery_figures_follow_from_their_parts(name: str) -> None:
+    row = parts("battery", name)
+    assert row["energy"] == row["capacity"] * row["mean_voltage"] * Fraction(36, 10)
+    cell = calibration.cell_profile(name)
+    assert 0 < cell.self_discharge_uj_per_hour * 8760 < cell.energy_uj
+    assert cell.energy_uj == row["energy"] * 10**6
+    if "pulse_loss" in row:
+        assert row["derating"] == row["pulse_loss"] / (row["pulse_current_compared"] - row["pulse_current"])
+
+
+def test_a_running_core_draws_its_current_at_its_supply() -> None:
+    for name in calibration.core_names():
+        row = parts("core", name)
+        core = calibration.core_profile(name)
+        assert core.active_nw == Fraction(core.clock_hz * core.nj_per_mcycle, 10**6)
+        assert core.active_nw == pytest.approx(row["current"] * row["supply"] * 10**6, rel=1e-3)
+    assert calibration.flash_profile("nrf52840").current_ua == 4000
+
+
+def test_a_run_can_name_the_assumptions_it_stands_on() -> None:
+    uses = [("flash", "nrf52840"), ("core", "cortex-m4-64mhz"), ("battery", "cr2032")]
+    found = calibration.recalled([*uses, *uses])
+    assert [(f.profile, f.parameter) for f in found] == [
+        ("cr2032", "mean_voltage"),
+        ("cr2032", "self_discharge"),
+        ("cortex-m4-64mhz", "current"),  # which energy_per_cycle is derived from
+        ("cortex-m4-64mhz", "patch"),
+    ]
+    assert calibration.recalled([]) == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("core", calibration.core_names()),
+        ("flash", calibration.flash_names()),
+        ("radio", calibration.radio_names()),
+        ("battery", calibration.cell_names()),
+    ],
+)
+def test_the_figures_of_a_profile_are_its_rows(kind: str, names: tuple[str, ...]) -> None:
+    rows = read_figures(data_path("calibration", f"{kind}.csv"))
+    for name in names:
+        figures = calibration.figures_of(kind, name)
+        assert set(figures) == {row for row in rows if row.profile == name}
+        assert [f.parameter for f in figures] == sorted(f.parameter for f in figures)
+
+
+def test_figures_of_an_unknown_kind_or_profile_are_refused() -> None:
+    with pytest.raises(InputError, match="expected one of core, flash, radio, battery, channel"):
+        calibration.figures_of("cell", "cr2032")
+    with pytest.raises(InputError, match="nearest is cr2032"):
+        calibration.figures_of("battery", "cr2033")
+
+
 def test_every_profile_is_complete_and_positive() -> None:
     profiles = [
         *map(calibration.flash_profile, calibration.flash_names()),
@@ -121,6 +195,7 @@ def test_core_figures_follow_from_their_parts(name: str) -> None:
         (calibration.flash_profile, "nrf5284", "nrf52840"),
         (calibration.core_profile, "cortex-m4-64mh", "cortex-m4-64mhz"),
         (calibration.radio_profile, "wifi-esp23", "wifi-esp32"),
+        (calibration.cell_profile, "lipo-50", "lipo-500"),
     ],
 )
 def test_an_unknown_profile_names_the_nearest(of: Callable[[str], object], name: str, near: str) -> None:

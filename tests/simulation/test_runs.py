@@ -13,6 +13,7 @@ import simlib
 from simlib.device import layouts
 from simlib.device.events import Install
 from simlib.errors import InputError
+from simlib.lifecycle.columns import NO_ROW
 from simlib.results import Run, digest_of
 from simlib.rollout import policy_names
 from simlib.rollout.policy import Decision, Wake
@@ -255,24 +256,60 @@ def test_a_rollout_that_came_to_its_end_has_passed_its_last_group(smoke):
     assert (groups["closed_ms"] > groups["opened_ms"]).all()
 
 
+def find_faulty(prepared, installs=1):
+    """Ask for the first installs of every device with an offer, as a run does when a device comes to one."""
+    cases, fleet, release = prepared.cases, prepared.population, prepared.release
+    chain = len(release.images)
+    rows = []
+    for device, key in enumerate(fleet.keys.tolist()):
+        kind, base, recorded = prepared.kind[device], fleet.base[device], fleet.recorded[device]
+        artefact = cases.offer[(kind * chain + recorded) * chain + release.primary]
+        if artefact != NO_ROW:
+            state = cases.start(kind, base)
+            rows += [cases.faulty_install(key, number, state, artefact) for number in range(installs)]
+    return rows
+
+
 def test_every_flipped_bit_is_a_case_of_its_own(smoke):
-    prepared, _ = simulation_run.prepare(smoke.with_({"faults.corruption": 1, "devices": 60}))
+    prepared, _ = simulation_run.prepare(
+        smoke.with_({"faults.corruption": 1, "faults.power_cut": 0, "devices": 60})
+    )
+    asked = len(find_faulty(prepared, installs=2))
     flips = [m.event.flip_bit for m in prepared.cases.moves if isinstance(m.event, Install)]
     flipped = [bit for bit in flips if bit is not None]
-    assert len(flipped) > 60 and len(set(flipped)) > 0.9 * len(flipped)
+    assert len(flipped) == asked > 60 and len(set(flipped)) > 0.9 * len(flipped)
+
+
+def test_a_faulty_case_is_the_same_whenever_and_in_whatever_company_it_is_asked_for(smoke):
+    scenario = smoke.with_({"faults.corruption": 0.3, "faults.power_cut": 0.6, "devices": 60})
+    once, _ = simulation_run.prepare(scenario)
+    again, _ = simulation_run.prepare(scenario)
+    first = find_faulty(once)
+    find_faulty(again, installs=3)
+    second = find_faulty(again)
+
+    def found(prepared, rows):
+        moves = prepared.cases.moves
+        return [(moves[row], None if boot == NO_ROW else moves[boot]) for row, boot in rows]
+
+    assert found(once, first) == found(again, second)
 
 
 def test_faults_meet_the_later_installs_of_devices_whose_first_is_refused(smoke):
     # Without the pre-check the devices short of storage are refused by the updater, again and again.
-    scenario = smoke.with_({"precheck.storage": False, "faults.power_cut": 0.5, "faults.corruption": 0})
-    prepared, _ = simulation_run.prepare(scenario)
-    short = [n for n, c in enumerate(scenario.spec.cohorts) if c.name == "short-of-storage"]
-    devices = np.flatnonzero(prepared.population.cohort == short[0])
-    assert len(devices) and all(int(d) in prepared.cases.fault_row for d in devices)
+    result = run(smoke.with_({"precheck.storage": False, "faults.power_cut": 0.5, "faults.corruption": 0}))
+    cohorts = result.devices["cohort"]
+    short = set(result.devices.loc[cohorts == "short-of-storage", "device"])
+    errors = result.errors[result.errors["device"].isin(short) & (result.errors["step"] != "downloading")]
+    told = [part["reason"].tolist() for _, part in errors.groupby("device")]
+    refused = [reasons for reasons in told if reasons[0] == "storage-short"]
+    # A device that is refused first makes more installs; each is cut with probability 1/2.
+    assert sum("power-cut" in reasons for reasons in refused) > len(refused) / 2 > 1
 
 
 def test_a_cut_drawn_past_the_last_operation_leaves_everything_written(smoke):
     prepared, _ = simulation_run.prepare(smoke.with_({"faults.power_cut": 1, "devices": 300}))
+    find_faulty(prepared)
     late = [m for m in prepared.cases.moves if m.cut and m.event.cut is None]
     assert late
     for move in late:
@@ -287,9 +324,8 @@ def test_the_names_a_scenario_may_use_are_the_names_there_are():
 
 def test_a_base_mix_longer_than_a_fetched_chain_is_refused(smoke, monkeypatch):
     # How long a public chain is shows only when it is loaded.
-    monkeypatch.setattr(
-        simulation_run, "build_release", lambda spec: SimpleNamespace(images=(b"old", b"new"))
-    )
+    fetched = SimpleNamespace(images=(b"old", b"new"), primary=1)
+    monkeypatch.setattr(simulation_run, "build_release", lambda *_facts, **_options: fetched)
     with pytest.raises(InputError, match="base_mix: found 2 base versions, expected at most 1"):
         run(smoke)
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simlib.lifecycle.steps import (
+from simlib.lifecycle.codes import (
     SIGNAL_FAILED,
     SIGNAL_OFFERED,
     SIGNAL_SKIPPED,

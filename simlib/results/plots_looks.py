@@ -1,0 +1,68 @@
+"""How things are drawn in every plot: the colours and hatches, the axes, the legend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How one state is drawn everywhere."""
+
+    colour: str
+    hatch: str
+
+
+# Of the ten colours of matplotlib's petroff10 cycle (M. A. Petroff, arXiv:2107.02270), told apart by people
+# with colour-vision deficiencies, the states have nine; good ends are cool, bad ends warm. Who has not begun
+# is a light grey, called waiting while the run goes on and pending at its end.
+LOOKS: Final = {
+    "waiting": Look("#e3e3e3", ""),
+    "under way": Look("#a96b59", ".."),
+    "updated": Look("#3f90da", ""),
+    "reverted": Look("#ffa90e", "//"),
+    "rolled_back": Look("#e76300", "xx"),
+    "failed": Look("#832db6", "\\\\"),
+    "deferred": Look("#94a4a2", "--"),
+    "ineligible": Look("#717581", "oo"),
+    "pending": Look("#e3e3e3", ""),
+    "bricked": Look("#bd1f01", "XX"),
+    "lost": Look("#92dadd", "++"),
+    "compromised": Look("#000000", "**"),
+}
+
+# The tenth colour of that cycle in three tones, from dark to light.
+COMPONENTS: Final = (
+    ("radio", "#6b6230", ""),
+    ("flash", "#b9ac70", "//"),
+    ("compute", "#e6dfc0", ".."),
+)
+BYTES_COLOUR: Final = COMPONENTS[0][1]
+
+
+def axes(ax: Axes | None) -> Axes:
+    """The axes given, or those of a new figure."""
+    return ax if ax is not None else plt.subplots(figsize=(9, 4.5), layout="constrained")[1]
+
+
+def fill(state: str) -> dict[str, Any]:
+    """The keywords that fill an area as `state`."""
+    look = LOOKS[state]
+    return {"facecolor": look.colour, "hatch": look.hatch, "edgecolor": "white"}
+
+
+def rows(ax: Axes, count: int) -> None:
+    """The first row on top; a single bar no thicker than others."""
+    ax.set_ylim(max(count, 2) - 0.5, -0.5)
+
+
+def legend(ax: Axes, *, reverse: bool = False) -> None:
+    """Beside the axes, where it hides nothing; `reverse` for stacks, so that it reads as they lie."""
+    handles, labels = ax.get_legend_handles_labels()
+    if reverse:
+        handles, labels = handles[::-1], labels[::-1]
+    ax.legend(handles, labels, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)

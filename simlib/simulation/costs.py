@@ -1,0 +1,120 @@
+"""What belongs to a cohort's battery, its core at work, and its backups, in whole microjoules.
+
+The idle rate of a battery is what it loses by itself, what the sleeping radio takes, and its polls: those
+that are scheduled, times the share that takes place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
+
+from simlib.device.backup import backup_cost, restore_cost
+from simlib.device.config import DeviceConfig
+from simlib.fleet import Route
+from simlib.scenario.calibration import cell_profile, core_profile, flash_profile, usable_uj
+from simlib.scenario.distributions import mean_ms
+from simlib.scenario.field_model import HabitSpec
+from simlib.scenario.model import CohortSpec, ScenarioSpec
+from simlib.simulation.cases import NJ_PER_UJ, NS_PER_MS, up
+
+_MS_PER_HOUR = 3_600_000
+_NW_HOUR_PER_UJ = Fraction(3_600, 1_000)  # a nanowatt for an hour is 3,600 nJ
+
+
+@dataclass(frozen=True, slots=True)
+class CohortCosts:
+    """Rows of the columns of the same names."""
+
+    reboot_uj: int
+    self_test_uj: int
+    probation_uj: int
+    cell_uj: int
+    gate_uj: int
+    reserve_uj: int
+    rechargeable: int
+    idle_uj_per_hour: int
+    backup_ms: int
+    backup_radio_uj: int
+    backup_flash_uj: int
+    backup_compute_uj: int
+    backup_bytes: int
+    restore_ms: int
+    restore_radio_uj: int
+    restore_flash_uj: int
+    restore_compute_uj: int
+    restore_bytes: int
+
+
+def costs_of(
+    spec: ScenarioSpec,
+    cohort: CohortSpec,
+    habit: HabitSpec,
+    route: Route,
+    config: DeviceConfig,
+    presence: Fraction,
+) -> CohortCosts:
+    """The costs of one cohort; `presence` is the share of its check-ins that takes place."""
+    core = core_profile(cohort.core)
+    test_ms = cohort.self_test_ms + spec.validation.bluetooth * spec.validation.bluetooth_ms
+    cell, rechargeable = 0, 0
+    idle = Fraction(route.sleep_nw) * _NW_HOUR_PER_UJ
+    period_ms = cohort.wake_period_ms if habit.gaps is None else max(mean_ms(habit.gaps), 1)
+    idle += Fraction(_MS_PER_HOUR, period_ms) * presence * Fraction(route.checkin_nj, NJ_PER_UJ)
+    if cohort.cell:
+        profile = cell_profile(cohort.cell)
+        cell = usable_uj(profile, max(peak_ua(cohort), 0))
+        rechargeable = int(profile.rechargeable)
+        idle += profile.self_discharge_uj_per_hour
+    return CohortCosts(
+        reboot_uj=_working_uj(core.active_nw, cohort.reboot_ms),
+        self_test_uj=_working_uj(core.active_nw, test_ms),
+        probation_uj=0,  # the device does its ordinary work meanwhile
+        cell_uj=cell,
+        gate_uj=ceil(cell * spec.precheck.battery),
+        reserve_uj=ceil(cell * spec.precheck.battery_reserve),
+        rechargeable=rechargeable,
+        idle_uj_per_hour=ceil(idle),
+        **_backup(spec, config, route),
+    )
+
+
+def peak_ua(cohort: CohortSpec) -> int:
+    """The largest current an update draws [µA]: the flash being written while the core runs."""
+    core = core_profile(cohort.core)
+    return flash_profile(cohort.flash).current_ua + ceil(Fraction(core.active_nw, 3_000))
+
+
+def _working_uj(power_nw: int, time_ms: int) -> int:
+    return up(power_nw * time_ms, 1_000_000)
+
+
+def _backup(spec: ScenarioSpec, config: DeviceConfig, route: Route) -> dict[str, int]:
+    """To flash at the flash model's own counts; to the phone or the cloud at the radio's price of a byte."""
+    none = dict.fromkeys([f"{what}_{unit}" for what in ("backup", "restore") for unit in _UNITS], 0)
+    backup = spec.backup
+    if backup.to == "none":
+        return none
+    if backup.to == "flash":
+        for what, cost in (
+            ("backup", backup_cost(config, backup.size_bytes)),
+            ("restore", restore_cost(config, backup.size_bytes)),
+        ):
+            none[f"{what}_ms"] = max(up(cost.time_ns, NS_PER_MS), 1)
+            none[f"{what}_flash_uj"] = up(cost.flash_nj, NJ_PER_UJ)
+            none[f"{what}_compute_uj"] = up(cost.compute_nj, NJ_PER_UJ)
+        return none
+    a_byte_pj = max(route.rx_pj_per_byte[0] + route.tx_pj_per_byte[0], 0)
+    for what in ("backup", "restore"):
+        none[f"{what}_ms"] = max(up(backup.size_bytes * 1_000, backup.rate_bps), 1)
+        none[f"{what}_radio_uj"] = up(backup.size_bytes * a_byte_pj, 1_000_000)
+        none[f"{what}_bytes"] = backup.size_bytes
+    restored = restore_cost(config, backup.size_bytes)
+    none["restore_flash_uj"] = up(restored.flash_nj, NJ_PER_UJ)
+    none["restore_compute_uj"] = up(restored.compute_nj, NJ_PER_UJ)
+    none["restore_ms"] += up(restored.time_ns, NS_PER_MS)
+    return none
+
+
+_UNITS = ("ms", "radio_uj", "flash_uj", "compute_uj", "bytes")
