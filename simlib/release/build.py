@@ -101,8 +101,8 @@ def build_release(
 
     `bases` are the chain indices older than the primary that patches are made from, beside the primary
     itself; None: every one. `targets` are chain indices; None: the stepping stones of `spec` and its releases
-    in flight, which count backwards from the primary. To an ordinary target there are patches from every older base; to the recovery
-    from every other one, newer or older.
+    in flight, which count backwards from the primary. To an ordinary target there are patches from every
+    older base; to the recovery from every other one, newer or older.
 
     Raises:
         InputError: the chain cannot be loaded or signed, a base is not older than the primary, the chain has
@@ -154,7 +154,8 @@ def _other_targets(spec: ReleaseSpec, chain: Chain, targets: Collection[int] | N
         in_flight = len(spec.published_ms)
         if in_flight > chain.primary + 1:
             raise InputError(
-                f"release.published: found {in_flight} times, expected at most {chain.primary + 1}, a release each"
+                f"release.published: found {in_flight} times, expected at most {chain.primary + 1}, "
+                "a release each"
             )
         stones = [chain.primary - behind for behind in spec.stepping_stones]
         targets = [*stones, *range(chain.primary - in_flight + 1, chain.primary)]

@@ -41,7 +41,7 @@ def device_columns(
     """All columns of `Fleet` with a row a device."""
     n = spec.devices
     cohort, base = population.cohort, population.base
-    defect, onset = _defects(spec, population, release.primary)
+    defect, onset = defects_of(spec, population, release.primary)
     zones = np.array([zone.offset_ms for zone in spec.zones], dtype=np.int64)
     ended = _ended(population, release.primary)
     outcome = np.full(n, OUTCOME_CODE[Outcome.PENDING], dtype=np.int64)
@@ -169,7 +169,7 @@ def _spread(
     return sampled_array(table, draws32(population.keys, purpose, number))
 
 
-def _defects(
+def defects_of(
     spec: ScenarioSpec, population: Population, primary: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The defect each device has of those the release has, the one that shows first, and when it shows.

@@ -133,6 +133,7 @@ def test_every_meter_that_heard_enough_fragments_decodes() -> None:
     assert {1, 2} == set(chosen["attempts"])
     for row in chosen.itertuples():
         multicast = resolve(of_cohort[row.cohort]).multicast
+        assert multicast is not None
         blob = blobs[row.artefact]
         plan = multicast.plan(len(blob))
         first = -(-row.started_ms // DAY_MS)
