@@ -82,6 +82,13 @@ def power_nw(radio: str, current: str) -> int:
     return ceil(_amount(radio, current, "mA") * _amount(radio, "supply", "V"))
 
 
+def peak_ua(radio: str) -> int:
+    """The largest current the radio draws by its figures [uA], transmitting where that is among them."""
+    drawn = [parameter for parameter in _figures()[radio] if "_current" in parameter]
+    milliamperes = max(_amount(radio, parameter, "mA") for parameter in drawn) / _SCALE["mA"]
+    return ceil(milliamperes * 1_000)
+
+
 def sleep_nw(radio: str) -> int:
     """The power asleep [nW]."""
     return ceil(_amount(radio, "sleep_power", "uW"))

@@ -48,6 +48,7 @@ class Channel:
     checkin_nj: int  # a poll that finds nothing, connecting included
     report_nj: int  # a status report, connecting included
     sleep_nw: int
+    peak_ua: int
     reach: Fraction  # share of devices that the channel reaches at all
     multicast: Multicast | None  # its `plan` is that of a blob
     profile: tuple[str, str]  # calibration table and profile: whose figures it stands on
@@ -81,6 +82,7 @@ def resolve(spec: ChannelSpec) -> Channel:
         checkin_nj=last_hop.overheads.checkin_nj,
         report_nj=last_hop.overheads.report_nj,
         sleep_nw=profiles.sleep_nw(spec.radio),
+        peak_ua=profiles.peak_ua(spec.radio),
         reach=reach(spec.range_m, spec.distance_m) if spec.kind == "wifi-direct" else Fraction(1),
         multicast=last_hop.multicast,
         profile=("channel", spec.radio),

@@ -45,7 +45,8 @@ def load_run(folder: Path) -> Run:
             if (kind := _column(getattr(saved, table), name, path).dtype.kind) != "i":
                 raise InputError(f"{path}: {name}: found values of kind {kind!r}, expected integers")
     spec = Scenario.from_toml(saved.scenario_toml, str(folder / "scenario.toml")).spec
-    _rows(saved.devices, spec.devices, devices)
+    if not spec.inventory.file:
+        _rows(saved.devices, spec.devices, devices)
     _rows(saved.groups, len(spec.rollout.groups), folder / "groups.parquet")
     if (found := digest_of(saved.devices)) != saved.digest:
         raise Refused(

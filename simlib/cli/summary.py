@@ -54,9 +54,27 @@ def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
         exposure = summary["exposure_at_halt"]
         facts.append(("HALTED after", span(summary["halted_at_ms"])))
         facts.append(("exposed at the halt", ", ".join(f"{n:,} {what}" for what, n in exposure.items())))
+    if summary.get("exposed_device_days"):
+        facts.append(("exposed to the exploit", f"{summary['exposed_device_days']:,.0f} device-days"))
+    if summary.get("harm"):
+        facts.append(("harm", _harm(summary["harm"])))
+    if summary.get("inventory"):
+        told = summary["inventory"]
+        facts.append(("inventory", f"{told['rows_used']:,} of {told['rows_read']:,} rows used"))
+    if summary.get("recalled_figures"):
+        facts.append(("recalled figures", f"{len(summary['recalled_figures'])}, named in summary.json"))
     if "interrupted_at_ms" in summary:
         facts.append(("INTERRUPTED after", span(summary["interrupted_at_ms"])))
     return facts
+
+
+def _harm(harm: dict[str, Any]) -> str:
+    parts = [
+        f"{part} {cost:,.2f}"
+        for part, cost in harm.items()
+        if part not in ("currency", "total") and cost is not None
+    ]
+    return f"{harm['total']:,.2f} {harm['currency']} ({', '.join(parts)})"
 
 
 def span(time_ms: int | None) -> str:

@@ -133,6 +133,10 @@ class FairLink:
         """The number of transfers on the link."""
         return len(self._transfers)
 
+    def carries(self, device: int) -> bool:
+        """Whether `device` has a transfer on the link."""
+        return device in self._transfers
+
     @property
     def fastest_bps(self) -> int:
         """The rate of the fastest class [byte/s]."""

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
+from typing import Final
 
 from simlib.channel import Channel, resolve
 from simlib.channel.multicast import Multicast
 from simlib.errors import InputError
-from simlib.scenario.calibration import radio_profile
+from simlib.scenario.calibration import (
+    cell_profile,
+    core_profile,
+    flash_profile,
+    radio_profile,
+    usable_uj,
+)
 from simlib.scenario.model import CohortSpec, ScenarioSpec
+
+_CORE_MILLIVOLT: Final = 3_000
+"""The supply that a core's power is a current at; every core of data/calibration runs from 3.0 V."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +36,7 @@ class Route:
     checkin_nj: int  # a poll that finds nothing
     report_nj: int
     sleep_nw: int
+    peak_ua: int  # the radio's largest current; 0: not known
     reach: Fraction  # share of devices in range
     multicast: Multicast | None
     profile: tuple[str, str]  # calibration table and profile
@@ -41,6 +53,18 @@ def routes_of(spec: ScenarioSpec) -> tuple[Route, ...]:
     return tuple(_plain(c) if not c.channel else _by(channels[c.channel]) for c in spec.cohorts)
 
 
+def usable_cell_uj(cohort: CohortSpec, route: Route) -> int:
+    """What of the cohort's full battery an update can draw [µJ]; 0 without one.
+
+    Its pulses are the radio's, or those of the flash being written while the core runs [µA].
+    """
+    if not cohort.cell:
+        return 0
+    core_ua = ceil(Fraction(core_profile(cohort.core).active_nw, _CORE_MILLIVOLT))
+    peak_ua = max(route.peak_ua, flash_profile(cohort.flash).current_ua + core_ua)
+    return usable_uj(cell_profile(cohort.cell), peak_ua)
+
+
 def _by(channel: Channel) -> Route:
     return Route(
         rates_bps=tuple(c.rate_bps for c in channel.classes),
@@ -52,6 +76,7 @@ def _by(channel: Channel) -> Route:
         checkin_nj=channel.checkin_nj,
         report_nj=channel.report_nj,
         sleep_nw=channel.sleep_nw,
+        peak_ua=channel.peak_ua,
         reach=channel.reach,
         multicast=channel.multicast,
         profile=channel.profile,
@@ -72,6 +97,7 @@ def _plain(cohort: CohortSpec) -> Route:
         checkin_nj=radio.checkin_nj,
         report_nj=0,
         sleep_nw=0,
+        peak_ua=0,
         reach=Fraction(1),
         multicast=None,
         profile=("radio", cohort.radio),

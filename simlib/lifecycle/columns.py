@@ -24,6 +24,7 @@ class Fleet(NamedTuple):
     cohort: Ints
     kind: Ints  # row of `offer` and `room`: its cohort, or a variant of it with less storage
     zone_ms: Ints  # local time minus UTC
+    link: Ints
     wake_phase_ms: Ints
     barred: Ints  # reason code of why it can never be reached; 0: it can
     rx_pj_per_byte: Ints
@@ -89,6 +90,11 @@ class Fleet(NamedTuple):
     restore_flash_uj: Ints
     restore_compute_uj: Ints
     restore_bytes: Ints
+    # constants of a link, and of an outage in which nothing moves
+    outages_from: Ints  # rows of `outage_*`, from
+    outages_to: Ints  # and to
+    outage_from_ms: Ints
+    outage_to_ms: Ints
     # constants of a defect
     defect_effect: Ints  # EFFECT_*
     defect_visible: Ints  # 1: the self-test sees it
@@ -101,6 +107,7 @@ class Fleet(NamedTuple):
     wire_bytes: Ints
     room: Ints  # 1: the layout has room for it
     session_ms: Ints  # length of its multicast session
+    listen_uj: Ints  # what listening to one takes
     offer: Ints  # artefact; row (kind * chain + recorded) * chain + target; NO_ROW: none fits
     # what the bench found: rows of `move_*`; NO_ROW where nobody has asked it yet
     on_install: Ints  # row state * artefacts + artefact
@@ -129,6 +136,7 @@ class Fleet(NamedTuple):
     foreground: Ints  # 1: it is one with the app open
     session_until_ms: Ints  # the phone is there until then
     until_ms: Ints  # the transfer under way is broken off then
+    stalls: Ints  # 1: because nothing has come for too long, which counts as a failure
     away_from_ms: Ints  # its current or next absence
     away_to_ms: Ints
     absences: Ints
@@ -148,7 +156,6 @@ class Fleet(NamedTuple):
     sessions: Ints  # multicast sessions listened to for this artefact
     session_first: Ints  # number of the first of them
     heard_bytes: Ints  # in the latest
-    heard_uj: Ints
     heard_all: Ints  # 1: what was heard so far gives the artefact
     left_bytes: Ints  # still to download
     weak: Ints  # 1: the link was weak at the check-in
@@ -238,7 +245,8 @@ RULE_RESENDS: Final = 40
 RULE_RESEND: Final = 41
 RULE_TWICE_BELOW: Final = 42
 RULE_PREMATURE_BELOW: Final = 43
-RULES: Final = 44
+RULE_STALL: Final = 44
+RULES: Final = 45
 
 RUNNING: Final = 0
 HALT_OFFERS: Final = 1  # nobody is offered anything any more

@@ -34,8 +34,8 @@ from simlib.lifecycle.columns import (
 from simlib.lifecycle.ending import afterwards, end, give_up, report
 from simlib.lifecycle.phases import Phase
 from simlib.lifecycle.targets import next_target, stopped
-from simlib.lifecycle.transfer import connect, listen
-from simlib.lifecycle.waiting import next_checkin, online, window_opens
+from simlib.lifecycle.transfer import connect, downloaded, empty, listen, run_dry
+from simlib.lifecycle.waiting import HOUR_MS, next_checkin, online, window_opens
 from simlib.outcomes import Outcome
 
 _OFFERED = int(Phase.OFFERED)
@@ -131,6 +131,8 @@ def begin(fleet: Fleet, now: int, i: int) -> Step:
     weak = draw32(fleet.key[i], _P_WEAK, look) < fleet.weak_below[cohort]
     if _battery_low(fleet, now, i, look):
         return _put_off(fleet, now, i, _R_BATTERY)
+    if empty(fleet, now, i):
+        return run_dry(fleet, now, i)
     if weak and rules[RULE_LINK]:
         return _put_off(fleet, now, i, _R_LINK)
     signals = 0
@@ -138,7 +140,9 @@ def begin(fleet: Fleet, now: int, i: int) -> Step:
         fleet.started_ms[i] = now
         signals = SIGNAL_STARTED
     fleet.began[i] = 1
-    if fleet.multicast_ms[cohort]:
+    if fleet.left_bytes[i] == 0:  # the battery was empty when the last byte had come
+        command, value, _ = downloaded(fleet, now, i)
+    elif fleet.multicast_ms[cohort]:
         command, value, _ = listen(fleet, now, i)
     else:
         fleet.weak[i] = int(weak)
@@ -183,21 +187,34 @@ def _battery_low(fleet: Fleet, now: int, i: int, look: int) -> bool:
     if not fleet.rules[RULE_BATTERY_GATE]:
         need = fleet.gate_uj[cohort]
     else:
-        need = energy_needed(fleet, i) + fleet.reserve_uj[cohort]
+        need = energy_needed(fleet, i) + _idle_until_heard(fleet, now, i) + fleet.reserve_uj[cohort]
     return bool(need > 0 and level_uj(fleet, i, now) < need)
+
+
+def _idle_until_heard(fleet: Fleet, now: int, i: int) -> int:
+    """What device `i` takes until the next multicast session is over [µJ]; 0 for a transfer of its own."""
+    cohort = fleet.cohort[i]
+    every = fleet.multicast_ms[cohort]
+    if not every:
+        return 0
+    row = fleet.kind[i] * fleet.rules[RULE_ARTEFACTS] + fleet.artefact[i]
+    wait = -now % every + fleet.session_ms[row]
+    return int((wait // HOUR_MS + 1) * fleet.idle_uj_per_hour[cohort])
 
 
 def energy_needed(fleet: Fleet, i: int) -> int:
     """Energy of the rest of device `i`'s download, the install, the boots, the trial and a revert [µJ].
 
-    With the user's data copied before and put back after it.
+    With the user's data copied before and put back after it. A download by multicast is one session: before
+    each further one the gate asks again.
     """
     cohort = fleet.cohort[i]
     row = fleet.state[i] * fleet.rules[RULE_ARTEFACTS] + fleet.artefact[i]
-    a_byte_pj = fleet.rx_pj_per_byte[i] + fleet.tx_pj_per_byte[i]
-    radio = (
-        -(-fleet.left_bytes[i] * a_byte_pj // 1_000_000) + fleet.connect_uj[cohort] + fleet.report_uj[cohort]
-    )
+    if fleet.multicast_ms[cohort]:
+        received = fleet.listen_uj[fleet.kind[i] * fleet.rules[RULE_ARTEFACTS] + fleet.artefact[i]]
+    else:
+        received = -(-fleet.left_bytes[i] * (fleet.rx_pj_per_byte[i] + fleet.tx_pj_per_byte[i]) // 1_000_000)
+    radio = received + fleet.connect_uj[cohort] + fleet.report_uj[cohort]
     core = 2 * fleet.reboot_uj[cohort] + fleet.self_test_uj[cohort] + fleet.probation_uj[cohort]
     data = 0
     if fleet.backup_ms[cohort] and fleet.rules[RULE_BACKUP_FITS]:

@@ -42,10 +42,10 @@ _PREPARING = {Phase.BACKING_UP, Phase.INSTALLING}
 LEGAL_MOVES: Final = MappingProxyType(
     {
         Phase.WAITING: {Phase.OFFERED} | _FETCHING | _ENDING,
-        Phase.OFFERED: _FETCHING | _ENDING,
+        Phase.OFFERED: _FETCHING | _PREPARING | _ENDING,
         Phase.CONNECTING: {Phase.DOWNLOADING} | _ENDING,
         Phase.DOWNLOADING: {Phase.BACKING_OFF} | _PREPARING | _ENDING,
-        Phase.BACKING_OFF: {Phase.OFFERED} | _FETCHING | _ENDING,
+        Phase.BACKING_OFF: {Phase.OFFERED} | _FETCHING | _PREPARING | _ENDING,
         Phase.BACKING_UP: {Phase.INSTALLING},
         Phase.INSTALLING: {Phase.POWER_OFF, Phase.REBOOTING, Phase.BACKING_OFF} | _ENDING,
         Phase.POWER_OFF: {Phase.TRIAL, Phase.BACKING_OFF, Phase.RESTORING} | _ENDING,

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from simlib.draws import Purpose, below, draw32
 from simlib.errors import Reason
-from simlib.lifecycle.codes import ASK, ASK_HEARD, JOIN, REASON_CODE, TIMER, Step
+from simlib.lifecycle.battery import level_uj, plugged, power_returns
+from simlib.lifecycle.codes import ASK, ASK_HEARD, JOIN, OUTCOME_CODE, REASON_CODE, TIMER, Step
 from simlib.lifecycle.columns import (
     ENERGY_DOWNLOAD,
     HALT_DOWNLOADS,
@@ -22,30 +23,37 @@ from simlib.lifecycle.columns import (
     RULE_DROP_BELOW,
     RULE_DROP_WEAK_BELOW,
     RULE_GRANULE,
+    RULE_HORIZON,
     RULE_RESUME,
+    RULE_STALL,
     RULE_WINDOW_CUTS,
     Fleet,
 )
-from simlib.lifecycle.ending import give_up
+from simlib.lifecycle.ending import end, give_up
 from simlib.lifecycle.installing import carry_out
 from simlib.lifecycle.phases import Phase
 from simlib.lifecycle.retrying import try_again
 from simlib.lifecycle.spending import spend
 from simlib.lifecycle.targets import stopped
 from simlib.lifecycle.waiting import next_absence, online, reachable, window_closes
+from simlib.outcomes import Outcome
 
+_OFFERED = int(Phase.OFFERED)
 _DOWNLOADING, _BACKING_OFF = int(Phase.DOWNLOADING), int(Phase.BACKING_OFF)
 _BACKING_UP, _CONNECTING = int(Phase.BACKING_UP), int(Phase.CONNECTING)
 _R_DOWNLOAD, _R_HALTED = REASON_CODE[Reason.DOWNLOAD_FAILED], REASON_CODE[Reason.ROLLOUT_HALTED]
 _R_BACKUP, _R_FRAGMENTS = REASON_CODE[Reason.BACKUP_FAILED], REASON_CODE[Reason.FRAGMENTS_MISSING]
 _R_SESSION, _R_AWAY = REASON_CODE[Reason.SESSION_ENDED], REASON_CODE[Reason.WENT_AWAY]
-_R_WINDOW = REASON_CODE[Reason.WINDOW_CLOSED]
+_R_WINDOW, _R_BROWN_OUT = REASON_CODE[Reason.WINDOW_CLOSED], REASON_CODE[Reason.BROWN_OUT]
+_R_EMPTY, _LOST = REASON_CODE[Reason.BATTERY_EMPTY], OUTCOME_CODE[Outcome.LOST]
 _P_DROP, _P_DROP_AT = int(Purpose.DROP), int(Purpose.DROP_AT)
 
 
 def connect(fleet: Fleet, now: int, i: int) -> Step:
     """Begin an attempt: set the connection up, where that takes time, and transfer."""
     cohort = fleet.cohort[i]
+    if fleet.left_bytes[i] == 0:
+        return _back_up(fleet, now, i)  # all had come when the battery was empty
     fleet.attempts[i] += 1
     fleet.failures[i] += 1
     if fleet.connect_uj[cohort]:
@@ -69,8 +77,21 @@ def join(fleet: Fleet, now: int, i: int) -> Step:
         # The link fails after a number of bytes drawn beforehand, at least one and short of all.
         run = 1 + below(fleet.key[i], _P_DROP_AT, attempt, run - 1)
     fleet.run_bytes[i] = run
-    fleet.until_ms[i] = _cut_off(fleet, i, now)
+    until, stalls = _cut_off(fleet, i, now), _stalls_at(fleet, i, now)
+    fleet.stalls[i] = int(stalls < until)
+    fleet.until_ms[i] = min(until, stalls)
     return JOIN, run, 0
+
+
+def _stalls_at(fleet: Fleet, i: int, now: int) -> int:
+    """When a transfer that starts now has had no byte for so long that the device gives it up, or NEVER."""
+    patience, link = fleet.rules[RULE_STALL], fleet.link[i]
+    if patience:
+        for outage in range(fleet.outages_from[link], fleet.outages_to[link]):
+            at = max(fleet.outage_from_ms[outage], now) + patience
+            if at < fleet.outage_to_ms[outage]:
+                return int(at)
+    return NEVER
 
 
 def _cut_off(fleet: Fleet, i: int, now: int) -> int:
@@ -99,10 +120,15 @@ def transfer_ended(fleet: Fleet, i: int, missing_bytes: int) -> None:
 
 def listen(fleet: Fleet, now: int, i: int) -> Step:
     """Wait for the next multicast session and listen to it."""
+    if fleet.left_bytes[i] == 0:
+        return _back_up(fleet, now, i)
     every = fleet.multicast_ms[fleet.cohort[i]]
     number = -(-now // every)
     start = number * every
-    while start < NEVER and online(fleet, i, start) != start:
+    length = fleet.session_ms[fleet.kind[i] * fleet.rules[RULE_ARTEFACTS] + fleet.artefact[i]]
+    while online(fleet, i, start) != start or next_absence(fleet, i, start) < start + length:
+        if start > fleet.rules[RULE_HORIZON]:
+            return TIMER, NEVER, 0
         number += 1
         start += every
     if number != fleet.session_first[i] + fleet.sessions[i]:
@@ -116,7 +142,7 @@ def listen(fleet: Fleet, now: int, i: int) -> Step:
     fleet.failures[i] += 1
     fleet.phase[i] = _DOWNLOADING
     fleet.heard_bytes[i] = -1
-    length = fleet.session_ms[fleet.kind[i] * fleet.rules[RULE_ARTEFACTS] + fleet.artefact[i]]
+    spend(fleet, i, ENERGY_DOWNLOAD, fleet.connect_uj[fleet.cohort[i]], 0, 0)
     return TIMER, start + length, 0
 
 
@@ -127,13 +153,16 @@ def heard(fleet: Fleet, now: int, i: int) -> Step:
     received = fleet.heard_bytes[i]
     fleet.bytes_down[i] += received
     fleet.kept_bytes[i] += received
-    spend(fleet, i, ENERGY_DOWNLOAD, fleet.heard_uj[i], 0, 0)
+    row = fleet.kind[i] * fleet.rules[RULE_ARTEFACTS] + fleet.artefact[i]
+    spend(fleet, i, ENERGY_DOWNLOAD, fleet.listen_uj[row], 0, 0)
     if fleet.heard_all[i]:
         size = fleet.left_bytes[i]
         fleet.bytes_wasted[i] += fleet.kept_bytes[i] - size
         fleet.kept_bytes[i] = size
         fleet.left_bytes[i] = 0
         return downloaded(fleet, now, i)
+    if empty(fleet, now, i):
+        return run_dry(fleet, now, i)
     fleet.error[i] = _R_FRAGMENTS
     if fleet.failures[i] >= fleet.rules[RULE_ATTEMPTS]:
         return give_up(fleet, now, i, _R_FRAGMENTS)
@@ -143,21 +172,42 @@ def heard(fleet: Fleet, now: int, i: int) -> Step:
 
 def downloaded(fleet: Fleet, now: int, i: int) -> Step:
     """A transfer has ended: everything is there, or it dropped, or was broken off."""
+    dry = empty(fleet, now, i)
     if fleet.left_bytes[i] == 0:
-        return _back_up(fleet, now, i)
-    if fleet.halted[0] == HALT_DOWNLOADS and stopped(fleet, now, i):
-        return give_up(fleet, now, i, _R_HALTED)
+        return run_dry(fleet, now, i) if dry else _back_up(fleet, now, i)
     kept = fleet.kept_bytes[i]
     worth = kept // fleet.rules[RULE_GRANULE] * fleet.rules[RULE_GRANULE] if fleet.rules[RULE_RESUME] else 0
     fleet.bytes_wasted[i] += kept - worth
     fleet.kept_bytes[i] = worth
     fleet.left_bytes[i] += kept - worth
-    if now == fleet.until_ms[i]:
+    if dry:
+        return run_dry(fleet, now, i)
+    if fleet.halted[0] == HALT_DOWNLOADS and stopped(fleet, now, i):
+        return give_up(fleet, now, i, _R_HALTED)
+    if now == fleet.until_ms[i] and not fleet.stalls[i]:
         fleet.failures[i] -= 1
         fleet.error[i] = _why_cut(fleet, i, now)
         fleet.phase[i] = _BACKING_OFF
         return TIMER, reachable(fleet, i, now + 1), 0
     return try_again(fleet, now, i, _R_DOWNLOAD)
+
+
+def empty(fleet: Fleet, now: int, i: int) -> bool:
+    """Whether receiving has emptied the battery of device `i`."""
+    if not fleet.cell_uj[fleet.cohort[i]] or plugged(fleet, i, now):
+        return False
+    return level_uj(fleet, i, now) == 0
+
+
+def run_dry(fleet: Fleet, now: int, i: int) -> Step:
+    """The battery is empty while nothing was being written: with power back, what was fetched is there."""
+    fleet.error[i] = _R_BROWN_OUT
+    back = power_returns(fleet, i, now)
+    if back >= NEVER:
+        fleet.finished_ms[i] = now
+        return end(fleet, i, _LOST, _R_EMPTY, fleet.kept_bytes[i])
+    fleet.phase[i] = _BACKING_OFF if fleet.began[i] else _OFFERED
+    return TIMER, reachable(fleet, i, max(back, now + 1) + fleet.reboot_ms[fleet.cohort[i]]), 0
 
 
 def _why_cut(fleet: Fleet, i: int, now: int) -> int:

@@ -8,17 +8,16 @@ microjoules. The battery gate that an update needs takes the bench, and so is le
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
-from math import ceil
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
 
+from simlib.fleet.routes import routes_of, usable_cell_uj
 from simlib.lifecycle.columns import ENERGY_NAMES
 from simlib.outcomes import Outcome
 from simlib.scenario import Scenario
-from simlib.scenario.calibration import CellProfile, cell_profile, core_profile, flash_profile, usable_uj
+from simlib.scenario.calibration import CellProfile, cell_profile
 from simlib.scenario.model import CohortSpec, ScenarioSpec
 
 if TYPE_CHECKING:
@@ -35,7 +34,6 @@ CARRIED: Final = 0.95
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 _HOURS_PER_DAY: Final = 24
-_SUPPLY_MV: Final = 3_000
 
 
 def update_energy(run: Run) -> pd.DataFrame:
@@ -77,13 +75,13 @@ def update_years(run: Run) -> pd.DataFrame:
     energy = update_energy(run)
     end_ms = run.summary.get("interrupted_at_ms", spec.horizon_ms)
     rows: dict[str, dict[str, object]] = {}
-    for cohort in spec.cohorts:
+    for cohort, route in zip(spec.cohorts, routes_of(spec), strict=True):
         devices = run.devices[run.devices["cohort"] == cohort.name]
         living = ~devices["outcome"].isin([Outcome.BRICKED, Outcome.LOST]) & ~devices["defect_shown"]
         if not cohort.cell or cohort.name not in energy.index or not living.any() or not end_ms:
             continue
         cell = cell_profile(cohort.cell)
-        full = usable_uj(cell, peak_ua(cohort))
+        full = usable_cell_uj(cohort, route)
         idle = _HOURS_PER_DAY * cell.self_discharge_uj_per_hour + _own_use(spec, cohort, cell, full)
         idle += float(devices.loc[living, "energy_idle_uj"].mean()) * DAY_MS / end_ms
         update = float(energy.loc[cohort.name, "total_uj"])
@@ -97,15 +95,6 @@ def update_years(run: Run) -> pd.DataFrame:
             **{f"years_with_{n}": full / (DAYS_PER_YEAR * idle + n * update) for n in (0, *UPDATES_A_YEAR)},
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("cohort")
-
-
-def peak_ua(cohort: CohortSpec) -> int:
-    """The current a cell's usable energy is worked out for [µA]: flash being written while the core runs.
-
-    The formula of `simlib.simulation.costs.peak_ua`, which results do not import.
-    """
-    core = core_profile(cohort.core)
-    return flash_profile(cohort.flash).current_ua + ceil(Fraction(core.active_nw * 1_000, _SUPPLY_MV * 1_000))
 
 
 def bytes_by_hour(run: Run, utc_offset_ms: int = 0) -> pd.DataFrame:

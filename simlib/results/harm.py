@@ -15,7 +15,7 @@ _GIGABYTE = 10**9
 
 
 def harm_of(prices: HarmSpec, devices: pd.DataFrame) -> dict[str, Any] | None:
-    """The parts and their total, in `prices.currency`; None for a part without a price, and without any price.
+    """The parts and their total, in `prices.currency`; None for a part without a price, or without any.
 
     A recall is due for each bricked and each lost device; a delivery for each device that began a download.
     """

@@ -46,6 +46,7 @@ def summarise(
     timings: Timings,
     interrupted_ms: int | None = None,
     duplicates: int = 0,
+    further_verdicts: int = 0,
     recalled: Sequence[str] = (),
     inventory: Mapping[str, Any] | None = None,
     harm: Mapping[str, Any] | None = None,
@@ -76,6 +77,7 @@ def summarise(
     if "exposed_ms" in devices:
         summary["exposed_device_days"] = round(int(devices["exposed_ms"].sum()) / DAY_MS, 3)
     summary["duplicate_reports"] = duplicates
+    summary["further_verdicts"] = further_verdicts
     summary["recalled_figures"] = list(recalled)
     if inventory is not None:
         summary["inventory"] = dict(inventory)

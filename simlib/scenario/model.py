@@ -113,6 +113,7 @@ class TransferSpec:
     attempts: int  # downloads or installs a device tries before it gives up
     backoff_ms: int  # doubled after each attempt
     backoff_max_ms: int
+    stall_ms: int  # a transfer on a dead link is given up after this; 0: never
     jitter: str  # "none", "equal", "full" or "decorrelated"
     rounds: int  # how often a device is offered the release: once, and again after it failed or was deferred
     retry_after_ms: int  # between two rounds

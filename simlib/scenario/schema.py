@@ -162,6 +162,7 @@ class TransferTable(Table):
     attempts: Annotated[int, leaves.count(1, 1000)] = 5
     backoff: Span = MINUTE
     backoff_max: Span = HOUR
+    stall: Span = MINUTE
     jitter: Annotated[str, leaves.choice(*JITTERS)] = "none"
     rounds: Annotated[int, leaves.count(1, 1000)] = 1
     retry_after: Span = DAY

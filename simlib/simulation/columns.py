@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import accumulate
 
 import numpy as np
 
@@ -101,6 +102,7 @@ def rules_of(spec: ScenarioSpec, release: Release, artefacts: int, tables: Table
     rules[rule.RULE_GRANULE] = spec.transfer.granule_bytes
     rules[rule.RULE_BACKOFF] = spec.transfer.backoff_ms
     rules[rule.RULE_BACKOFF_MAX] = spec.transfer.backoff_max_ms
+    rules[rule.RULE_STALL] = spec.transfer.stall_ms
     rules[rule.RULE_JITTER] = JITTERS.index(spec.transfer.jitter)
     rules[rule.RULE_ROUNDS] = spec.transfer.rounds
     rules[rule.RULE_RETRY_AFTER] = spec.transfer.retry_after_ms
@@ -240,9 +242,16 @@ def assemble(
     for name in CohortCosts.__dataclass_fields__:
         by_cohort[name] = [getattr(cost, name) for cost in costs]
     devices = device_columns(spec, population, kind, routes, habits, owners, costs, release, cases)
+    session_ms, listen_uj = _sessions(routes, cases)
+    dead = [[o for o in link.outages if not o.capacity_bps] for link in spec.links]
+    ends = list(accumulate(len(outages) for outages in dead))
     return Fleet(
         **devices,
         **by_cohort,
+        outages_from=[0, *ends[:-1]],
+        outages_to=ends,
+        outage_from_ms=[o.from_ms for outages in dead for o in outages],
+        outage_to_ms=[o.from_ms + o.length_ms for outages in dead for o in outages],
         defect_effect=[EFFECTS.index(d.effect) for d in spec.defects] + [rule.EFFECT_FAULTY],
         defect_visible=[int(d.visible) for d in spec.defects] + [1],
         defect_uj_per_hour=[d.drain_uw * 3_600 for d in spec.defects] + [0],
@@ -251,7 +260,8 @@ def assemble(
         full_of=cases.full_of,
         wire_bytes=cases.wire_bytes,
         room=cases.room,
-        session_ms=_session_ms(routes, cases),
+        session_ms=session_ms,
+        listen_uj=listen_uj,
         offer=cases.offer,
         on_install=cases.on_install,
         on_boot=cases.on_boot,
@@ -276,10 +286,13 @@ def mean_presence(cohort: CohortSpec, habit: HabitSpec) -> Fraction:
     return sum(_presence(cohort, habit), Fraction(0)) / WEEK_HOURS
 
 
-def _session_ms(routes: Sequence[Route], cases: Cases) -> list[int]:
-    """Length of the multicast session that brings an artefact, a row a kind and artefact."""
-    return [
-        0 if (multicast := routes[cohort].multicast) is None else multicast.plan(size).session_ms
-        for cohort in cases.kind_cohorts
-        for size in cases.wire_bytes
-    ]
+def _sessions(routes: Sequence[Route], cases: Cases) -> tuple[list[int], list[int]]:
+    """Length [ms] and listening energy [µJ] of an artefact's multicast session, a row a kind and artefact."""
+    lengths, energies = [], []
+    for cohort in cases.kind_cohorts:
+        multicast = routes[cohort].multicast
+        for size in cases.wire_bytes:
+            plan = None if multicast is None else multicast.plan(size)
+            lengths.append(0 if plan is None else plan.session_ms)
+            energies.append(0 if plan is None else up(plan.listen_nj, NJ_PER_UJ))
+    return lengths, energies

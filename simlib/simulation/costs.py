@@ -13,7 +13,8 @@ from math import ceil
 from simlib.device.backup import backup_cost, restore_cost
 from simlib.device.config import DeviceConfig
 from simlib.fleet import Route
-from simlib.scenario.calibration import cell_profile, core_profile, flash_profile, usable_uj
+from simlib.fleet.routes import usable_cell_uj
+from simlib.scenario.calibration import cell_profile, core_profile
 from simlib.scenario.distributions import mean_ms
 from simlib.scenario.field_model import HabitSpec
 from simlib.scenario.model import CohortSpec, ScenarioSpec
@@ -64,7 +65,7 @@ def costs_of(
     idle += Fraction(_MS_PER_HOUR, period_ms) * presence * Fraction(route.checkin_nj, NJ_PER_UJ)
     if cohort.cell:
         profile = cell_profile(cohort.cell)
-        cell = usable_uj(profile, max(peak_ua(cohort), 0))
+        cell = usable_cell_uj(cohort, route)
         rechargeable = int(profile.rechargeable)
         idle += profile.self_discharge_uj_per_hour
     return CohortCosts(
@@ -78,12 +79,6 @@ def costs_of(
         idle_uj_per_hour=ceil(idle),
         **_backup(spec, config, route),
     )
-
-
-def peak_ua(cohort: CohortSpec) -> int:
-    """The largest current an update draws [µA]: the flash being written while the core runs."""
-    core = core_profile(cohort.core)
-    return flash_profile(cohort.flash).current_ua + ceil(Fraction(core.active_nw, 3_000))
 
 
 def _working_uj(power_nw: int, time_ms: int) -> int:

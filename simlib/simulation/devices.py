@@ -60,6 +60,7 @@ def device_columns(
         "cohort": cohort.tolist(),
         "kind": kind.tolist(),
         "zone_ms": zones[population.zone].tolist(),
+        "link": population.link.tolist(),
         "wake_phase_ms": population.wake_phase_ms.tolist(),
         "barred": _barred(spec, population, routes, owners).tolist(),
         "rx_pj_per_byte": _by_class([r.rx_pj_per_byte for r in routes], population).tolist(),

@@ -56,6 +56,7 @@ class Simulated:
     inventory: InventoryReport | None
     recalled: tuple[Figure, ...]  # figures the run stood on that are recalled, not cited
     duplicates: int  # reports that arrived twice
+    further_verdicts: int  # reports on devices that had a verdict already
     setup_s: float
     bench_s: float
     wall_s: float
@@ -197,6 +198,7 @@ def simulate(
         inventory=prepared.inventory,
         recalled=recalled(stands_on(spec, routes)),
         duplicates=bound.service.duplicates,
+        further_verdicts=bound.service.further_verdicts,
         setup_s=started - began - bench_s,
         bench_s=bench_s + supply.seconds,
         wall_s=wall_s,

@@ -62,7 +62,9 @@ class Service:
         self._seen = bytearray(len(group_of))  # offered once
         self._settled = bytearray(len(group_of))
         self.duplicates = 0
-        """Reports that arrived a second time, and verdicts on a device that has had its own."""
+        """Reports that arrived a second time."""
+        self.further_verdicts = 0
+        """Verdicts on devices that had one: of a further round or release, or against what came too early."""
         self.last_report_ms = [-1] * groups
         self._deadlines: deque[tuple[int, int]] = deque()
         self._armed: dict[tuple[Counter, int], int] = {}
@@ -90,7 +92,7 @@ class Service:
             self._expect(now, device)
         if signals & (SIGNAL_SUCCEEDED | SIGNAL_FAILED | SIGNAL_SKIPPED):
             if self._settled[device]:
-                self.duplicates += 1
+                self.further_verdicts += 1
                 return
             self._settled[device] = 1
             if signals & SIGNAL_SUCCEEDED:

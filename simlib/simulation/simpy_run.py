@@ -143,8 +143,9 @@ class SimpyRun:
         if self.recorder.samples[-1][0] < now:
             self.recorder.sample(now, self._bytes_on_links(now))
         for i, phase in enumerate(self.fleet.phase):
-            if phase == Phase.DOWNLOADING and not self.fleet.multicast_ms[self.fleet.cohort[i]]:
-                missing = self._attachment.links[self._attachment.link[i]].abort(now, i)
+            link = self._attachment.links[self._attachment.link[i]]
+            if phase == Phase.DOWNLOADING and link.carries(i):
+                missing = link.abort(now, i)
                 transfer_ended(self.fleet, i, missing)
                 self.recorder.grants.append((i, now, missing))
 

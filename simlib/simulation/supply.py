@@ -22,7 +22,7 @@ from simlib.lifecycle.codes import (
     ASK_NEED,
 )
 from simlib.lifecycle.columns import NO_ROW, Fleet
-from simlib.simulation.cases import NJ_PER_UJ, Cases, up
+from simlib.simulation.cases import Cases
 
 
 class Supply:
@@ -65,7 +65,6 @@ class Supply:
         first = fleet.session_first[i]
         heard = outcome(plan, fleet.key[i], range(first, first + fleet.sessions[i]))
         fleet.heard_bytes[i] = heard.received_bytes
-        fleet.heard_uj[i] = up(plan.listen_nj, NJ_PER_UJ)
         fleet.heard_all[i] = int(heard.decoded)
 
     def _plan(self, cohort: int, artefact: int) -> MulticastPlan:

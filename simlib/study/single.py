@@ -54,6 +54,7 @@ def run(
         timings=Timings(made.setup_s, made.bench_s, made.wall_s, time.perf_counter() - began),
         interrupted_ms=made.interrupted_ms,
         duplicates=made.duplicates,
+        further_verdicts=made.further_verdicts,
         recalled=_recalled(scenario, made),
         inventory=None if made.inventory is None else made.inventory.to_json(),
         harm=harm_of(scenario.spec.harm, made.tables["devices"]),
@@ -62,7 +63,7 @@ def run(
 
 
 def _recalled(scenario: Scenario, made: Simulated) -> list[str]:
-    """The figures behind this run that are neither measured nor cited nor derived: tables' and the scenario's."""
+    """The figures behind this run that are recalled, of the calibration tables and of the scenario itself."""
     tables = [f"{f.profile} {f.parameter} = {f.value} {f.unit}: {f.source}" for f in made.recalled]
     own = [
         f"{key} = {value}: {source}"

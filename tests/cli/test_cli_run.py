@@ -157,9 +157,7 @@ def test_an_interrupted_run_keeps_what_it_has_and_says_so(
 def test_interrupted_before_there_is_a_result_nothing_is_written(
     refuses: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "simlib.simulation.run.build_release", lambda *_facts, **_options: signal.raise_signal(signal.SIGINT)
-    )
+    monkeypatch.setattr("simlib.simulation.run._release", lambda _spec: signal.raise_signal(signal.SIGINT))
     assert refuses(130, RUN, "interrupted").out == ""
 
 

@@ -89,7 +89,7 @@ class Bench:
             f.browned[0] = 1
         elif question == ASK_HEARD:
             heard, enough = self.hears[f.attempts[0] - 1]
-            f.heard_bytes[0], f.heard_all[0], f.heard_uj[0] = heard, enough, 11
+            f.heard_bytes[0], f.heard_all[0] = heard, enough
         else:
             raise LookupError(f"found question {question}, expected one of ASK_*")
 
@@ -196,6 +196,7 @@ class Device:
         if not self.seen and self.due_ms == NEVER:
             self.due_ms = next_checkin(self.fleet, 0, 0)
         while self.fleet.phase[0] != phase:
+            assert not self.ended and self.due_ms <= self.fleet.rules[rule.RULE_HORIZON], self.seen
             self.step()
         return self
 
@@ -303,6 +304,7 @@ def make(
         "wire_bytes": per_artefact,
         "room": [1] * ARTEFACTS,
         "session_ms": [HOUR_MS] * ARTEFACTS,
+        "listen_uj": [11] * ARTEFACTS,
         "offer": [2 * target + 1 for _ in range(CHAIN) for target in range(CHAIN)],
         "on_install": none * (STATES * ARTEFACTS),
         "on_boot": none * STATES,

@@ -104,6 +104,20 @@ def test_the_gate_by_energy_asks_the_bench_and_for_what_the_update_takes_and_the
     assert device(start_uj=need + 999, **columns).live().end == ("deferred", "battery-low")
 
 
+def test_the_gate_by_energy_asks_a_multicast_device_for_one_session_and_what_it_takes_until_then(device):
+    need = 11 + 4 * 10 + 6 * 3  # at 01:00, a session from 06:00 to 07:00
+    columns = {
+        "cell_uj": 10**6,
+        "multicast_ms": 6 * HOUR,
+        "idle_uj_per_hour": 3,
+        "hears": [(SIZE, 1)],
+        "rules": {rule.RULE_BATTERY_GATE: 1, rule.RULE_DEFERRALS: 0},
+    }
+    need += 3  # an hour begun counts
+    assert device(start_uj=need + 3, **columns).live().end == UPDATED  # 3 gone by 01:00
+    assert device(start_uj=need + 2, **columns).live().end == ("deferred", "battery-low")
+
+
 def test_a_device_that_waits_for_the_bench_is_offered_the_release_once(device):
     d = device(cell_uj=10**9, start_uj=10**9, rules={rule.RULE_BATTERY_GATE: 1}).live()
     assert ASK_NEED in d.bench.asked

@@ -122,6 +122,26 @@ def test_cut_offs_keep_whole_granules_and_never_use_up_the_attempts(
         assert resume or again == SIZE
 
 
+EMPTIES = {"cell_uj": 10**6, "replace_below": CERTAIN, "tables": {"replace_table": "2 d"}}
+
+
+def test_a_battery_that_is_empty_when_all_has_come_loses_nothing_of_it(device):
+    d = device(start_uj=15_000, rules=ONE_TRY, **EMPTIES).live()
+    assert d.end == UPDATED and d.errors == ["brown-out"]
+    assert len(d.joins) == 1 and d.fleet.bytes_wasted[0] == 0
+    (there,) = times(d, Phase.BACKING_OFF)
+    assert times(d, Phase.INSTALLING) == [there + 2 * DAY_MS + 2000]  # and the boot
+
+
+def test_a_battery_that_is_empty_before_that_keeps_whole_granules(device):
+    rules = {rule.RULE_DROP_BELOW: CERTAIN, rule.RULE_RESUME: 1}
+    d = device(start_uj=1, rules=rules, **EMPTIES).live_to(Phase.BACKING_OFF)
+    kept = d.fleet.kept_bytes[0]
+    assert d.errors == ["brown-out"] and kept % GRANULE == 0 and d.fleet.left_bytes[0] == SIZE - kept
+    d = device(start_uj=1, **EMPTIES | {"replace_below": 0}).live()
+    assert d.end == ("lost", "battery-empty") and d.fleet.bytes_wasted[0] == d.fleet.bytes_down[0]
+
+
 HEARD = {"multicast_ms": 6 * HOUR}
 
 

@@ -8,21 +8,22 @@ import pandas as pd
 import pytest
 
 import simlib
+from simlib.channel import radios as radio_names
 from simlib.device import DeviceConfig
 from simlib.errors import InputError
 from simlib.fleet import routes_of
+from simlib.fleet.routes import usable_cell_uj
 from simlib.results import Run
 from simlib.results.energy import (
     COMPONENT_NAMES,
     PARTS,
     UPDATES_A_YEAR,
     bytes_by_hour,
-    peak_ua,
     update_energy,
     update_years,
 )
 from simlib.scenario import Scenario
-from simlib.scenario.calibration import cell_profile, core_names, flash_names
+from simlib.scenario.calibration import cell_profile, flash_names, usable_uj
 from simlib.simulation import costs
 from simlib.simulation.columns import habit_of, mean_presence
 from simlib.study.channels import one_cohort_a_channel
@@ -166,11 +167,20 @@ def test_cohorts_without_a_cell_have_no_cells_life(runs):
     assert update_years(runs["smoke"]).empty and len(update_energy(runs["smoke"])) > 2
 
 
+@pytest.mark.parametrize("radio", radio_names("wifi"))
 @pytest.mark.parametrize("flash", flash_names())
-@pytest.mark.parametrize("core", core_names())
-def test_a_cell_is_derated_for_the_current_that_the_simulation_takes(sensors, flash, core):
-    cohort = replace(sensors.spec.cohorts[0], flash=flash, core=core)
-    assert peak_ua(cohort) == costs.peak_ua(cohort) > 0
+def test_a_cell_is_derated_for_the_largest_current_of_an_update(sensors, flash, radio):
+    spec = sensors.with_(
+        {
+            "channels": [{"name": "c", "kind": "wifi", "radio": radio, "rates": ["100 kB/s"]}],
+            "cohorts.0.channel": "c",
+        }
+    ).spec
+    cohort = replace(spec.cohorts[0], flash=flash, cell="cr2032")
+    route = routes_of(spec)[0]
+    by_radio = usable_cell_uj(cohort, route)
+    assert by_radio == usable_uj(cell_profile("cr2032"), route.peak_ua)
+    assert by_radio < usable_cell_uj(cohort, replace(route, peak_ua=0)) <= cell_profile("cr2032").energy_uj
 
 
 def test_bytes_of_each_hour_sum_to_the_bytes_on_the_links(runs):

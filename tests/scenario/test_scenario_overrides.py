@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from simlib.errors import InputError
 from simlib.scenario import load
+from simlib.scenario.distributions import Distribution
+from simlib.scenario.leaves import HOUR
 from simlib.scenario.overrides import parse_assignment
 
 SMOKE = load("smoke")
@@ -67,6 +69,10 @@ def test_what_is_no_assignment_is_refused(text: str) -> None:
         ("seed.x=1", ["seed.x", "inside seed"]),
         ("release.steps.0.x=1", ["release.steps.0.x"]),
         ("rolout.policy=staged", ["rolout", "rollout"]),
+        ("links.0.outages.0.from=1 h", ["links.0.outages.0.from", "the list is empty"]),
+        ("zones.0.utc_offset=05:30", ["zones.0.utc_offset", "+05:30"]),
+        ("report.late_by=uniform(3 h, 1 h)", ["report.late_by", "the least not above the most"]),
+        ("habits=[{name='h', gap='6 h'}]", ["habits.0.gap", "gaps"]),
     ],
 )
 def test_an_override_that_is_wrong_names_its_key(text: str, names: list[str]) -> None:
@@ -95,6 +101,31 @@ def test_python_values_are_taken_exactly() -> None:
     assert changed.rollout.groups[0].share == Fraction(1, 3)
     assert changed.release.steps == ("minor", "minor")
     assert not changed.precheck.storage
+
+
+def test_what_has_a_form_of_its_own_can_be_typed_without_quotes() -> None:
+    habit = {"name": "daily", "gaps": "6 h", "charge_from": "21:00"}
+    scenario = SMOKE.with_({"habits": [habit], "links.0.outages": [{"from": "1 h", "length": "1 h"}]})
+    typed = (
+        "habits.0.gaps=lognormal(5 h, 0.8)",
+        "habits.0.charge_from=22:30",
+        "links.0.outages.0.from=2 d",
+        "zones.0.utc_offset=-03:30",
+        "disclosure.reported=-3 d",
+        "harm.per_delivery=0.35",
+        "weekday=sunday",
+        "cohorts.0.link=['backend']",
+        "sources.seed=chosen: any",
+    )
+    spec = scenario.with_(dict(map(parse_assignment, typed))).spec
+    assert spec.habits[0].gaps == Distribution("lognormal", 5 * HOUR, Fraction(4, 5))
+    assert spec.habits[0].charge_from_ms == 22 * HOUR + HOUR // 2
+    assert spec.links[0].outages[0].from_ms == 48 * HOUR
+    assert spec.zones[0].offset_ms == -(3 * HOUR + HOUR // 2)
+    assert spec.disclosure.reported_ms == -72 * HOUR
+    assert spec.harm.per_delivery == Fraction(7, 20)
+    assert spec.weekday == 6
+    assert spec.cohorts[0].link == ("backend",)
 
 
 def test_a_value_no_document_can_hold_is_refused() -> None:

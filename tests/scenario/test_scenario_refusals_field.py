@@ -592,6 +592,13 @@ def test_a_lora_channel_needs_no_more_than_a_spreading_factor(factor: int) -> No
     routes_of(Scenario.from_toml(START + lora + f'phy = "sf{factor}"\n').spec)
 
 
+def test_rates_that_a_channel_replaces_do_not_count_against_the_link() -> None:
+    cohort = COHORT + f"rates = {list(range(1, 34))}\n"
+    assert Scenario.from_toml(START + BLE + cohort + 'channel = "way"\n').spec.cohorts[0].channel == "way"
+    with pytest.raises(InputError, match="33 distinct rates"):
+        Scenario.from_toml(START + BLE + cohort)
+
+
 def test_what_nobody_uses_is_not_asked_for() -> None:
     """A habit of a battery and an owner who replaces it, in a fleet without either: there to be chosen."""
     text = HABIT + "use = [0, 0.1]\n" + OWNER + 'replaces = 1\nreplaces_after = "1 d"\n'

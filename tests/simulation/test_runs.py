@@ -325,7 +325,7 @@ def test_the_names_a_scenario_may_use_are_the_names_there_are():
 def test_a_base_mix_longer_than_a_fetched_chain_is_refused(smoke, monkeypatch):
     # How long a public chain is shows only when it is loaded.
     fetched = SimpleNamespace(images=(b"old", b"new"), primary=1)
-    monkeypatch.setattr(simulation_run, "build_release", lambda *_facts, **_options: fetched)
+    monkeypatch.setattr(simulation_run, "_release", lambda _spec: fetched)
     with pytest.raises(InputError, match="base_mix: found 2 base versions, expected at most 1"):
         run(smoke)
 

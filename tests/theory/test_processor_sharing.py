@@ -1,7 +1,7 @@
 """The shared link where theory knows the answer: an M/G/1 queue under processor sharing.
 
-With Poisson arrivals, any distribution of sizes and load rho, a transfer of x bytes takes x / (C (1 - rho)) in
-the mean, whatever the other sizes are (L. Kleinrock, "Queueing Systems", vol. 2, section 4.4). Sizes and
+With Poisson arrivals, any distribution of sizes and load rho, a transfer of x bytes takes x / (C (1 - rho))
+in the mean, whatever the other sizes are (L. Kleinrock, "Queueing Systems", vol. 2, section 4.4). Sizes and
 arrivals come from numpy's generator, the link is the one of the clocks.
 """
 
