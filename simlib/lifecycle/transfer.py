@@ -52,8 +52,6 @@ _P_DROP, _P_DROP_AT = int(Purpose.DROP), int(Purpose.DROP_AT)
 def connect(fleet: Fleet, now: int, i: int) -> Step:
     """Begin an attempt: set the connection up, where that takes time, and transfer."""
     cohort = fleet.cohort[i]
-    if fleet.left_bytes[i] == 0:
-        return _back_up(fleet, now, i)  # all had come when the battery was empty
     fleet.attempts[i] += 1
     fleet.failures[i] += 1
     if fleet.connect_uj[cohort]:
@@ -120,8 +118,6 @@ def transfer_ended(fleet: Fleet, i: int, missing_bytes: int) -> None:
 
 def listen(fleet: Fleet, now: int, i: int) -> Step:
     """Wait for the next multicast session and listen to it."""
-    if fleet.left_bytes[i] == 0:
-        return _back_up(fleet, now, i)
     every = fleet.multicast_ms[fleet.cohort[i]]
     number = -(-now // every)
     start = number * every

@@ -18,15 +18,15 @@ class ZoneSpec:
 
     name: str
     offset_ms: int  # local time minus UTC, may be negative
-    share: Fraction
+    share: Fraction  # of the fleet
 
 
 @dataclass(frozen=True, slots=True)
 class OutageSpec:
     """A time during which a link has another capacity."""
 
-    from_ms: int
-    length_ms: int
+    from_ms: int  # since the start
+    length_ms: int  # of the outage
     capacity_bps: int  # [byte/s]; 0: nothing moves
 
 
@@ -47,18 +47,16 @@ class ChannelSpec:
     att_mtu: int  # ble: 23 to 517
     packets_per_event: int  # ble: what the phone allows in one connection event; 0: as many as fit
     loss: Fraction  # share of packets, frames or fragments that have to be sent again or are lost
-    rates_bps: tuple[int, ...]
+    rates_bps: tuple[int, ...]  # goodputs, where the protocol does not decide them
     range_m: int  # wifi-direct
-    distance_m: tuple[
-        int, int
-    ]  # wifi-direct: devices are uniformly this far away; beyond the range: unreachable
+    distance_m: tuple[int, int]  # wifi-direct: of devices, uniform; beyond the range: unreachable
     fragment_bytes: int  # lora-multicast
     redundancy: Fraction  # lora-multicast: coded fragments sent beyond the data's, as a share of them
     duty_cycle: Fraction  # lora-multicast: share of the time the gateway may send
     session_every_ms: int  # lora-multicast: a session starts each so often, the first at 0
     relay: str  # the hop before: "none", "phone-wifi", "phone-cellular" or "gateway"
     relay_mode: str  # "stream": passed on as it comes; "store": fetched whole, then passed on
-    relay_rates_bps: tuple[int, ...]
+    relay_rates_bps: tuple[int, ...]  # goodputs of the hop before
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +73,7 @@ class HabitSpec:
     offline: Distribution | None  # length of an absence
     charge: Fraction  # chance that a device is charged on a night
     charge_from_ms: int  # local time of day at which it is put on the charger
-    charge_for_ms: int
+    charge_for_ms: int  # on the charger
     use_low: Fraction  # a device's own use takes between these shares of a full battery a day
     use_high: Fraction
 
@@ -99,14 +97,14 @@ class OwnerSpec:
     phone_battery_high: Fraction
     phone_battery_least: Fraction  # under this the app defers the work
     permit_bluetooth: Fraction  # shares of owners who grant the platform's permissions
-    permit_background: Fraction
-    permit_notifications: Fraction
+    permit_background: Fraction  # the app works while it is not open
+    permit_notifications: Fraction  # the app may call the owner
     notified: Fraction  # chance that a notification makes the owner open the app
     reaction: Distribution | None  # how long after the notification
     repairs: Fraction  # chance that the owner pairs again after a lost bond
-    repairs_after: Distribution | None
+    repairs_after: Distribution | None  # how long after
     replaces: Fraction  # chance that the owner replaces an empty battery
-    replaces_after: Distribution | None
+    replaces_after: Distribution | None  # how long after
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +127,9 @@ class DefectSpec:
 class ValidationSpec:
     """What a device checks after the update, before it confirms."""
 
-    self_test: bool
+    self_test: bool  # of the firmware itself
     bluetooth: bool  # reconnects to the phone, and so sees a lost bond
-    bluetooth_ms: int
+    bluetooth_ms: int  # what reconnecting takes
     certificate: bool  # connects to the service, and so sees a lost certificate
     settings: bool  # compares the user's settings, and so sees corrupted ones
     probation_ms: int  # runs on unconfirmed for this long; what crashes meanwhile reverts
@@ -142,7 +140,7 @@ class BackupSpec:
     """A copy of the user's data made before the install."""
 
     to: str  # "none", "flash", "phone" or "cloud"
-    size_bytes: int
+    size_bytes: int  # of the user's data
     reserve_bytes: int  # flash free for it; with less than the size the backup cannot be made
     required: bool  # no update without it
     rate_bps: int  # to and from phone or cloud
@@ -171,11 +169,11 @@ class DisclosureSpec:
 class HarmSpec:
     """Prices, in one currency of the user's. None: not stated, and so not counted."""
 
-    currency: str
-    recall_per_brick: Fraction | None
+    currency: str  # of all prices
+    recall_per_brick: Fraction | None  # of a bricked or lost device
     per_gigabyte: Fraction | None  # 10**9 bytes
     per_delivery: Fraction | None  # of an artefact to a device
-    per_exposed_device_day: Fraction | None
+    per_exposed_device_day: Fraction | None  # while the exploit is about
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +182,7 @@ class InventorySpec:
 
     file: str  # "": the fleet is drawn
     format: str  # "auto", "csv" or "parquet"
-    columns: tuple[tuple[str, str], ...]
+    columns: tuple[tuple[str, str], ...]  # field to the file's column
     zones: tuple[tuple[str, str], ...]  # the file's name of a zone to one of the scenario's
     versions: tuple[tuple[str, str], ...]  # the file's version to a label of the chain
     seen_before_ms: int  # last seen longer ago than this: away at the start
@@ -195,7 +193,7 @@ class AlertSpec:
     """When the service raises an alert."""
 
     failure_rate: Fraction  # of a group's judged devices; 1: never
-    min_sample: int
+    min_sample: int  # judged devices before a failure rate counts
     stalled_ms: int  # an open group without any report for this long; 0: never
     silent_ms: int  # a device that has updated and has not been heard of for this long; 0: never
     outdated_ms: int  # a device still on an old version this long after its group opened; 0: never

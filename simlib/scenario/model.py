@@ -39,9 +39,9 @@ class ReleaseSpec:
     base_size_bytes: int  # of the older synthetic firmwares
     steps: tuple[str, ...]  # kinds, one between each two firmwares
     payload: str  # "full" or "delta"
-    codec: str
+    codec: str  # of patches
     full_above: Fraction  # a patch larger than this share of the full artefact is not offered
-    encrypted: bool
+    encrypted: bool  # for the devices' decryption key
     signature: str  # "ecdsa-p256", "ed25519" or "rsa-3072"
     hardware: tuple[str, ...]  # that the release is for; empty: every hardware
     published_ms: tuple[int, ...]  # when the last members of the chain became available, the newest last
@@ -54,33 +54,31 @@ class CohortSpec:
     """A part of the fleet that is alike."""
 
     name: str
-    share: Fraction
-    hardware: str
+    share: Fraction  # of the fleet
+    hardware: str  # revision, as manifests name it
     layout: str  # "swap-move" or "single-slot"
-    slot_size_bytes: int
+    slot_size_bytes: int  # of each slot
     download_size_bytes: int  # of the partition a patch is kept in; 0: none
-    sector_size_bytes: int
-    write_size_bytes: int
-    erased_value: int
+    sector_size_bytes: int  # what one erase clears
+    write_size_bytes: int  # least the flash writes at once
+    erased_value: int  # of a byte: 255 or 0
     flash: str  # calibration profile names
-    core: str
-    radio: str
+    core: str  # calibration profile of its processor
+    radio: str  # calibration profile, without a channel
     base_mix: tuple[Fraction, ...]  # share running the firmware 1, 2, … releases behind the newest
     link: tuple[str, ...]  # a device is on one of these, each as likely
     rates_bps: tuple[int, ...]  # a device's own rate is one of these [byte/s], each as likely
-    channel: (
-        str  # name of a channel, which then decides rates and radio energy; "": `radio` and `rates_bps` do
-    )
+    channel: str  # name of a channel, which then decides rates and radio energy; "": radio and rates do
     habit: str  # name of a habit; "": there at each scheduled check-in
     owner: str  # name of an owner; "": nobody is asked, and no phone is needed
     cell: str  # name of a battery profile; "": the charge is drawn anew at each look
     weak_link: Fraction  # probability that the link is weak at a check-in
     battery_low: Fraction  # the charge at a check-in is uniform between these, as shares of full
     battery_high: Fraction
-    wake_period_ms: int
+    wake_period_ms: int  # between scheduled check-ins
     wake_presence: Fraction  # probability that a scheduled check-in takes place
-    reboot_ms: int
-    self_test_ms: int
+    reboot_ms: int  # beside the boot loader's own work
+    self_test_ms: int  # of the trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +94,11 @@ class LinkSpec:
 class PrecheckSpec:
     """What a device checks before it starts."""
 
-    storage: bool
+    storage: bool  # whether the artefact has room
     battery: Fraction  # least charge, as a share of full; 0: not checked
     battery_gate: str  # "share": the guess above; "energy": what the update takes, and a reserve
     battery_reserve: Fraction  # of a full battery, left after the update and its revert
-    link: bool
+    link: bool  # whether the link is strong
     deferrals: int  # how often a device may be put off before it counts as deferred
 
 
@@ -108,11 +106,11 @@ class PrecheckSpec:
 class TransferSpec:
     """How a download goes on after a drop."""
 
-    resume: bool
+    resume: bool  # whether a download goes on after a drop
     granule_bytes: int  # a resumed download goes on from the last whole granule
     attempts: int  # downloads or installs a device tries before it gives up
     backoff_ms: int  # doubled after each attempt
-    backoff_max_ms: int
+    backoff_max_ms: int  # longest wait
     stall_ms: int  # a transfer on a dead link is given up after this; 0: never
     jitter: str  # "none", "equal", "full" or "decorrelated"
     rounds: int  # how often a device is offered the release: once, and again after it failed or was deferred
@@ -140,12 +138,12 @@ class FaultsSpec:
 class ReportSpec:
     """How a device's report reaches the server."""
 
-    delay_ms: int
+    delay_ms: int  # from the end to the server
     late: Fraction  # chance that it comes later still
-    late_by: Distribution | None
+    late_by: Distribution | None  # how much later
     lost: Fraction  # chance that it never arrives
     resends: int  # how often a device sends a lost report again
-    resend_ms: int
+    resend_ms: int  # between two sendings
     duplicated: Fraction  # chance that it arrives twice
     premature: Fraction  # chance that success is reported before the reboot that would prove it
 
@@ -158,14 +156,14 @@ class GroupSpec:
     success_threshold: Fraction  # share of the group that must report success before the soak starts
     error_threshold: Fraction  # more than this share of the judged failing halts the rollout
     min_sample: int  # judged devices needed before the error threshold counts
-    soak_ms: int
+    soak_ms: int  # after the group has passed, before the next one opens
 
 
 @dataclass(frozen=True, slots=True)
 class RolloutSpec:
     """Who is offered the release, and when."""
 
-    policy: str
+    policy: str  # who decides
     interval_ms: int  # the service looks at its counters this often
     deadline_ms: int  # a device that began and has not reported its end by then counts as failed
     abort_downloads: bool  # at a halt, downloads under way are broken off
@@ -180,11 +178,11 @@ class ScenarioSpec:
     """Everything one run needs; the same specification gives the same digest on every machine."""
 
     name: str
-    title: str
-    seed: int
-    devices: int
-    horizon_ms: int
-    timeline_ms: int
+    title: str  # for people
+    seed: int  # of the fleet's luck
+    devices: int  # in the fleet; an inventory has its own number
+    horizon_ms: int  # how long the run lasts
+    timeline_ms: int  # between two samples of the timeline
     weekday: int  # of the day the scenario starts with, in UTC; Monday is 0
     release: ReleaseSpec
     links: tuple[LinkSpec, ...]

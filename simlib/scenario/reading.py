@@ -106,15 +106,15 @@ def _fact(table: Table, field: str) -> object:
     if field == "base_size_bytes" and value is None:
         return getattr(table, "size")  # noqa: B009 (a release's alone, which the type of `table` does not say)
     if isinstance(value, Table):
-        return _facts(_FACTS[type(value)], value)
+        return _facts(FACTS[type(value)], value)
     if isinstance(value, dict):
         return tuple(value.items())
     if isinstance(value, list):
-        return tuple(_facts(_FACTS[type(v)], v) if isinstance(v, Table) else v for v in value)
+        return tuple(_facts(FACTS[type(v)], v) if isinstance(v, Table) else v for v in value)
     return value
 
 
-_FACTS: Final[Mapping[type[Table], type[Any]]] = {
+FACTS: Final[Mapping[type[Table], type[Any]]] = {
     schema.ReleaseTable: m.ReleaseSpec,
     schema.LinkTable: m.LinkSpec,
     schema.CohortTable: m.CohortSpec,

@@ -30,7 +30,7 @@ def _table(facts: Any) -> Document:
         value = getattr(facts, field.name)
         key, (_, index) = key_of(field.name), place_of(field.name)
         if index is None:
-            document[key] = _value(field.name, value)
+            document[key] = written(field.name, value)
         elif index == 0:
             document[key] = [format_share(value)]
         else:
@@ -40,7 +40,8 @@ def _table(facts: Any) -> Document:
     return document
 
 
-def _value(field: str, value: Any) -> object:
+def written(field: str, value: Any) -> object:
+    """The value of the fact `field` as a document holds it."""
     if field in _OWN:
         return _OWN[field](value)
     if field == "zones" and isinstance(value, tuple) and all(isinstance(pair, tuple) for pair in value):
@@ -48,7 +49,7 @@ def _value(field: str, value: Any) -> object:
     if value is None:
         return ""
     if isinstance(value, tuple):
-        return [_value(field, element) for element in value]
+        return [written(field, element) for element in value]
     for unit, write in _UNITS.items():
         if field.endswith(unit):
             return write(value)

@@ -14,6 +14,7 @@ import numpy as np
 
 from simlib.device import layouts
 from simlib.draws import CERTAIN, threshold
+from simlib.errors import InputError
 from simlib.fleet import Population, Route
 from simlib.lifecycle import columns as rule
 from simlib.lifecycle.columns import NEVER, NO_ROW, Fleet
@@ -242,7 +243,7 @@ def assemble(
     for name in CohortCosts.__dataclass_fields__:
         by_cohort[name] = [getattr(cost, name) for cost in costs]
     devices = device_columns(spec, population, kind, routes, habits, owners, costs, release, cases)
-    session_ms, listen_uj = _sessions(routes, cases)
+    session_ms, listen_uj = _sessions(spec, routes, cases)
     dead = [[o for o in link.outages if not o.capacity_bps] for link in spec.links]
     ends = list(accumulate(len(outages) for outages in dead))
     return Fleet(
@@ -286,13 +287,17 @@ def mean_presence(cohort: CohortSpec, habit: HabitSpec) -> Fraction:
     return sum(_presence(cohort, habit), Fraction(0)) / WEEK_HOURS
 
 
-def _sessions(routes: Sequence[Route], cases: Cases) -> tuple[list[int], list[int]]:
+def _sessions(spec: ScenarioSpec, routes: Sequence[Route], cases: Cases) -> tuple[list[int], list[int]]:
     """Length [ms] and listening energy [µJ] of an artefact's multicast session, a row a kind and artefact."""
     lengths, energies = [], []
     for cohort in cases.kind_cohorts:
         multicast = routes[cohort].multicast
         for size in cases.wire_bytes:
-            plan = None if multicast is None else multicast.plan(size)
+            try:
+                plan = None if multicast is None else multicast.plan(size)
+            except InputError as error:
+                channel = [c.name for c in spec.channels].index(spec.cohorts[cohort].channel)
+                raise InputError(f"{spec.name}: channels.{channel}.{error}") from None
             lengths.append(0 if plan is None else plan.session_ms)
             energies.append(0 if plan is None else up(plan.listen_nj, NJ_PER_UJ))
     return lengths, energies

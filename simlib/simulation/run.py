@@ -102,9 +102,12 @@ def _release(spec: ScenarioSpec) -> Release:
         recovery = Recovery("forward-fix", spec.recovery.step)
     elif spec.recovery.on_halt == "rollback":
         recovery = Recovery("rollback-resigned" if spec.recovery.resign else "rollback", spec.recovery.step)
-    if spec.release.source != "synthetic":  # files may change between two runs
-        return build_release(spec.release, recovery=recovery)
-    return _synthetic(spec.release, recovery)
+    try:
+        if spec.release.source != "synthetic":  # files may change between two runs
+            return build_release(spec.release, recovery=recovery)
+        return _synthetic(spec.release, recovery)
+    except InputError as error:
+        raise InputError(f"{spec.name}: {error}") from None
 
 
 @lru_cache(maxsize=4)

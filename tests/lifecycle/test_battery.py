@@ -64,19 +64,18 @@ def test_updates_drain_it_until_the_next_night_and_no_longer(device):
     assert level_uj(f, 0, 12 * HOUR_MS + DAY_MS) == before
 
 
-def test_what_an_update_takes_after_a_night_counts_though_nobody_looked_in_between(device):
-    a_day = {rule.RULE_BACKOFF: DAY_MS, rule.RULE_BACKOFF_MAX: DAY_MS}
+def test_what_a_device_spends_after_a_night_counts_though_nobody_looked_in_between(device):
     d = device(
         charge_below=CERTAIN,
-        rules={rule.RULE_DROP_BELOW: CERTAIN} | a_day,
         wake_phase_ms=12 * HOUR_MS,
+        defect={"effect": rule.EFFECT_SETTINGS, "onset_ms": DAY_MS},
+        backup_ms=1,
+        restore_ms=1,
+        restore_flash_uj=30_000,
         **PHONE_LIKE | {"use_uj_per_hour": 0, "idle_uj_per_hour": 0},
-    )
-    f = d.live(DAY_MS).fleet
-    first = f.radio_uj[0]
-    d.live(DAY_MS + 13 * HOUR_MS)
-    assert f.attempts[0] == 2 and f.radio_uj[0] > first > 0
-    assert level_uj(f, 0, DAY_MS + 13 * HOUR_MS) == FULL - (f.radio_uj[0] - first)
+    ).live()
+    assert d.fleet.phase_uj[rule.ENERGY_RESTORE] == 30_000  # a day after the update
+    assert level_uj(d.fleet, 0, DAY_MS + 13 * HOUR_MS) == FULL - 30_000
 
 
 @given(st.lists(st.tuples(st.integers(0, 50_000), st.integers(0, 5 * DAY_MS)), max_size=20))

@@ -102,6 +102,9 @@ def test_the_gate_by_energy_asks_the_bench_and_for_what_the_update_takes_and_the
     enough = device(start_uj=need + 1000, **columns).live()
     assert enough.end == UPDATED and enough.bench.asked[0] == ASK_NEED
     assert device(start_uj=need + 999, **columns).live().end == ("deferred", "battery-low")
+    copied = {"backup_ms": 1, "backup_flash_uj": 20, "restore_ms": 1, "restore_radio_uj": 7}
+    assert device(start_uj=need + 27 + 1000, **copied, **columns).live().end == UPDATED
+    assert device(start_uj=need + 27 + 999, **copied, **columns).live().end == ("deferred", "battery-low")
 
 
 def test_the_gate_by_energy_asks_a_multicast_device_for_one_session_and_what_it_takes_until_then(device):
@@ -291,7 +294,7 @@ def test_a_device_that_waited_over_the_answer_goes_on_with_the_fix_and_not_with_
     d = fixed(device, rules=rules)
     d.live_to(Phase.BACKING_OFF if began else Phase.OFFERED)
     d.fleet.rules[rule.RULE_DROP_BELOW] = 0
-    halt(d, HALT_DOWNLOADS, HOUR + 10_000, HOUR + 20_000)
+    halt(d, HALT_DOWNLOADS if began else HALT_OFFERS, HOUR + 10_000, HOUR + 20_000)
     answer(d, HOUR + 20_000)
     assert d.end == UPDATED and d.fleet.running[0] == 2
     assert d.fleet.installs[0] == 1  # of the fix alone

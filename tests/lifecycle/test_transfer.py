@@ -67,6 +67,14 @@ def test_a_session_that_ends_breaks_the_transfer_off_without_counting_as_a_failu
     assert d.fleet.bytes_wasted[0] == 50_000 - 12 * GRANULE + 50_000 - 12 * GRANULE
 
 
+def test_a_cut_off_leaves_a_device_all_its_attempts(device):
+    d = device(phone=1, tables={"session_table": "1 s"}, rules={rule.RULE_ATTEMPTS: 2, rule.RULE_RESUME: 1})
+    d.live_to(Phase.BACKING_OFF)
+    assert d.errors == ["session-ended"] and d.fleet.failures[0] == 0
+    d.fleet.rules[rule.RULE_DROP_BELOW] = CERTAIN
+    assert d.live().end == ("failed", "download-failed") and d.fleet.attempts[0] == 3
+
+
 def test_an_absence_breaks_the_transfer_off_and_the_device_goes_on_at_its_next_check_in(device):
     absent = {"online_table": "2 h", "offline_table": "3 h"}  # away from 2 to 5, 7 to 10, ...
     d = device(wake_phase_ms=2 * HOUR - 1000, tables=absent, rules=ONE_TRY).live()
@@ -140,6 +148,22 @@ def test_a_battery_that_is_empty_before_that_keeps_whole_granules(device):
     assert d.errors == ["brown-out"] and kept % GRANULE == 0 and d.fleet.left_bytes[0] == SIZE - kept
     d = device(start_uj=1, **EMPTIES | {"replace_below": 0}).live()
     assert d.end == ("lost", "battery-empty") and d.fleet.bytes_wasted[0] == d.fleet.bytes_down[0]
+
+
+@pytest.mark.parametrize("patience, failures", [(0, 0), (60_000, 1)])
+def test_a_transfer_that_stalls_in_an_outage_counts_as_a_failure_where_there_is_a_limit(
+    device, patience, failures
+):
+    d = device(
+        speeds=(1,),
+        outages_to=1,
+        outage_from_ms=HOUR - 1,
+        outage_to_ms=HOUR + 90_000,
+        rules={rule.RULE_STALL: patience},
+    ).live()
+    assert d.errors == ["download-failed"] * failures and d.end == UPDATED
+    assert d.fleet.attempts[0] == 1 + failures
+    assert times(d, Phase.BACKING_OFF) == [HOUR + 60_000] * failures
 
 
 HEARD = {"multicast_ms": 6 * HOUR}

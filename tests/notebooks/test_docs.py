@@ -11,7 +11,7 @@ import simlib
 from simlib.errors import Reason
 from simlib.outcomes import Outcome
 from simlib.results import DEVICE_COLUMNS, Run
-from simlib.scenario import Scenario
+from simlib.scenario import Scenario, reference
 
 DOCS = Path(__file__).parents[2] / "docs"
 NOMENCLATURE = (DOCS / "nomenclature.md").read_text(encoding="utf-8")
@@ -50,7 +50,8 @@ def test_the_other_tables_have_the_documented_columns(run):
     for first, columns in rows("table | columns"):
         outcomes = [o.value for o in Outcome] if TEN_OUTCOMES in columns else []
         documented[names(first)[0].removesuffix(".parquet")] = names(columns) + outcomes
-    made = {name: list(getattr(run, name).columns) for name in ("groups", "timeline", "alerts", "grants")}
+    names_of_tables = ("groups", "timeline", "alerts", "grants", "beliefs", "errors")
+    made = {name: list(getattr(run, name).columns) for name in names_of_tables}
     assert documented == made
 
 
@@ -88,3 +89,14 @@ def test_the_design_lists_the_packages_in_the_order_that_is_checked():
     design = (DOCS / "design.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| `(\w+)` \|", design, re.MULTILINE)
     assert listed == existing
+
+
+def test_the_page_of_keys_is_the_one_the_code_makes():
+    # After a change of the schema: python -m simlib.scenario.reference > docs/scenario.md
+    assert (DOCS / "scenario.md").read_text(encoding="utf-8") == reference.page()
+
+
+def test_every_key_but_a_name_says_what_it_means():
+    lines = [line for line in reference.page().splitlines() if line.startswith("| `")]
+    assert len(lines) > 150
+    assert [line for line in lines if line.endswith("|  |") and "| `name` |" not in line] == []
