@@ -16,6 +16,7 @@ from simlib.lifecycle.codes import (
     JOIN,
     OUTCOME_CODE,
     SIGNAL_FAILED,
+    SIGNAL_OFFERED,
     SIGNAL_SKIPPED,
     SIGNAL_SUCCEEDED,
     TIMER,
@@ -38,6 +39,7 @@ from simlib.simulation.supply import Supply
 _VERDICT = SIGNAL_SUCCEEDED | SIGNAL_FAILED | SIGNAL_SKIPPED
 _UPDATED = OUTCOME_CODE[Outcome.UPDATED]
 _GONE = (OUTCOME_CODE[Outcome.BRICKED], OUTCOME_CODE[Outcome.LOST])
+_OBSERVED = {_UPDATED: SIGNAL_SUCCEEDED, OUTCOME_CODE[Outcome.DEFERRED]: SIGNAL_SKIPPED}
 _INSTALLING = int(Phase.INSTALLING)
 _GONE_STATES = int(Phase.REPORTING) + min(_GONE)
 
@@ -129,12 +131,21 @@ class SimpyRun:
         """
         if extra is not None:
             extra(self.clock, self.fleet)
+        self._tell_what_was_observed()
         self._sample(0)
         self.service.start()
         try:
             self.clock.run()
         finally:
             self._close()
+
+    def _tell_what_was_observed(self) -> None:
+        """The service knows of the devices that had ended before the start, as the inventory says."""
+        for i, phase in enumerate(self.fleet.phase):
+            if phase == Phase.DONE:
+                self.recorder.moved(int(Phase.WAITING), state_of(self.fleet, i))
+                verdict = _OBSERVED.get(self.fleet.outcome[i], SIGNAL_FAILED)
+                self.service.receive(0, i, SIGNAL_OFFERED | verdict)
 
     def _close(self) -> None:
         """Book what is under way when the run ends: bytes on the links, and a last sample."""
