@@ -58,7 +58,7 @@ _ROLLED_BACK, _PENDING = OUTCOME_CODE[Outcome.ROLLED_BACK], OUTCOME_CODE[Outcome
 _R_NONE, _R_CRASH = REASON_CODE[Reason.NONE], REASON_CODE[Reason.CRASH_LOOP]
 _R_LOOP, _R_BOND = REASON_CODE[Reason.BOOT_LOOP], REASON_CODE[Reason.BOND_LOST]
 _R_CERTIFICATE, _R_SETTINGS = REASON_CODE[Reason.CERTIFICATE_LOST], REASON_CODE[Reason.SETTINGS_CORRUPTED]
-_R_HORIZON = REASON_CODE[Reason.HORIZON]
+_R_HORIZON, _R_HALTED = REASON_CODE[Reason.HORIZON], REASON_CODE[Reason.ROLLOUT_HALTED]
 _R_EMPTY = REASON_CODE[Reason.BATTERY_EMPTY]
 _P_LATE, _P_LATE_BY = int(Purpose.REPORT_LATE), int(Purpose.REPORT_LATE_BY)
 _P_LOST, _P_TWICE = int(Purpose.REPORT_LOST), int(Purpose.REPORT_TWICE)
@@ -251,9 +251,11 @@ def afterwards(fleet: Fleet, now: int, i: int, signals: int) -> Step:
     if again < NEVER and again < wake:
         again = next_checkin(fleet, i, again)
     wake = min(wake, again)
-    if outcome == _UPDATED and fleet.running[i] < fleet.rules[RULE_PRIMARY] and not fleet.halted[0]:
+    if outcome == _UPDATED and fleet.running[i] < fleet.rules[RULE_PRIMARY]:
         fleet.outcome[i] = _PENDING  # a stepping stone, or an earlier one of the releases in flight
         fleet.reason[i] = _R_HORIZON
+    if fleet.halted[0] and fleet.outcome[i] == _PENDING:
+        fleet.reason[i] = _R_HALTED
     if wake >= NEVER:
         fleet.phase[i] = _DONE
         return END, 0, signals

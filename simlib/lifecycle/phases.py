@@ -42,7 +42,7 @@ _PREPARING = {Phase.BACKING_UP, Phase.INSTALLING}
 LEGAL_MOVES: Final = MappingProxyType(
     {
         Phase.WAITING: {Phase.OFFERED} | _FETCHING | _ENDING,
-        Phase.OFFERED: _FETCHING | _PREPARING | _ENDING,
+        Phase.OFFERED: {Phase.BACKING_OFF} | _FETCHING | _PREPARING | _ENDING,
         Phase.CONNECTING: {Phase.DOWNLOADING} | _ENDING,
         Phase.DOWNLOADING: {Phase.BACKING_OFF} | _PREPARING | _ENDING,
         Phase.BACKING_OFF: {Phase.OFFERED} | _FETCHING | _PREPARING | _ENDING,

@@ -199,6 +199,14 @@ def test_stepping_stones_are_passed_in_order(device):
     assert offers(d) == [HOUR, HOUR + DAY_MS, HOUR + 2 * DAY_MS]
 
 
+@pytest.mark.parametrize("halt_ms", [HOUR + 1000, 5 * HOUR])
+def test_a_device_that_a_halt_leaves_on_a_stepping_stone_is_pending_because_of_it(device, halt_ms):
+    d = chain(device, stone=[0, 1, 0, 0]).live(halt_ms)
+    assert (d.fleet.running[0] == 1) == (halt_ms > 2 * HOUR)
+    d.fleet.halted[0] = HALT_OFFERS
+    assert d.live().end == ("pending", "rollout-halted") and d.fleet.running[0] == 1
+
+
 def test_a_device_past_a_stepping_stone_does_not_go_back_to_it(device):
     d = chain(device, stone=[0, 1, 0, 0], running=2, recorded=2).live()
     assert d.end == UPDATED and len(offers(d)) == 1

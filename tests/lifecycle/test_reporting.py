@@ -1,7 +1,7 @@
 """What the server hears, when, and what may still come after a round."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from simlib.draws import CERTAIN, Purpose, device_key, draw32
@@ -33,7 +33,8 @@ def test_a_late_report_comes_so_much_later(device):
     assert f.reported_ms[0] == f.finished_ms[0] + 10 + 2 * DAY_MS
 
 
-@given(SEEDS, st.integers(0, CERTAIN), st.integers(0, 4))
+@example(seed=1, lost=CERTAIN, resends=3)
+@given(seed=SEEDS, lost=st.integers(0, CERTAIN), resends=st.integers(0, 4))
 def test_a_lost_report_is_sent_again_until_one_arrives_or_the_device_has_had_enough(
     device, seed, lost, resends
 ):

@@ -156,7 +156,9 @@ def test_more_updates_and_dearer_ones_shorten_the_life_of_a_cell(runs):
 
 
 def test_a_rechargeable_battery_also_gives_what_its_devices_use():
-    trackers = Scenario.load("cellular-trackers").with_({"devices": 60, "horizon": "6 d"})
+    trackers = Scenario.load("cellular-trackers").with_(
+        {"devices": 60, "horizon": "6 d", "release.published": ["0 s"]}
+    )
     years = update_years(simlib.run(trackers.with_({"habits.0.use": [0.05, 0.15]})))
     assert len(years) == 2 and years["rechargeable"].all()
     assert (years["idle_uj_per_day"] > 0.1 * years["cell_uj"]).all()
@@ -174,6 +176,8 @@ def test_a_cell_is_derated_for_the_largest_current_of_an_update(sensors, flash, 
         {
             "channels": [{"name": "c", "kind": "wifi", "radio": radio, "rates": ["100 kB/s"]}],
             "cohorts.0.channel": "c",
+            "cohorts.1.channel": "c",
+            "cohorts.2.channel": "c",
         }
     ).spec
     cohort = replace(spec.cohorts[0], flash=flash, cell="cr2032")

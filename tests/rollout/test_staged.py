@@ -15,7 +15,7 @@ EMPTY = GroupView(100, 0, 0, 0, 0, 0, 0)
 
 
 def policy(*gates: GroupSpec) -> Staged:
-    return Staged(RolloutSpec("staged", 2000, 10_000, False, None, gates))
+    return Staged(RolloutSpec("staged", 2000, 10_000, False, None, "utc", "finish", gates))
 
 
 def view(now: int, *groups: GroupView) -> View:

@@ -300,3 +300,16 @@ def test_the_service_believes_that_devices_without_a_bond_have_updated() -> None
     wrong = beliefs[(beliefs["believed"] == "updated") & (beliefs["true"] == "lost")]
     assert wrong["devices"].sum() == len(lost)
     assert np.all(lost["reported_outcome"] == "updated")
+
+
+def test_clients_that_give_a_dead_link_up_and_back_off_make_no_storm() -> None:
+    short = (("horizon", "3 d"), ("timeline", "10 min"))
+    waiting = small("cellular-trackers", *short)
+    patience = (("transfer.stall", "1 min"), ("transfer.attempts", 20))
+    backing_off = small("cellular-trackers", *short, *patience)
+
+    def at_once(result: Run) -> int:
+        hours = result.timeline["time_ms"] / HOUR_MS
+        return int(result.timeline.loc[(hours >= 43) & (hours < 46), "downloading"].max())
+
+    assert at_once(waiting) > 10 * at_once(backing_off)

@@ -324,6 +324,7 @@ def transfers(draw: Any) -> m.TransferSpec:
         attempts=draw(st.integers(1, 99)),
         backoff_ms=backoff,
         backoff_max_ms=backoff + draw(SPANS),
+        stall_ms=draw(SPANS),
         jitter=jitter,
         rounds=draw(st.integers(1, 99)),
         retry_after_ms=draw(SPANS),

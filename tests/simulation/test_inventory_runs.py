@@ -126,7 +126,11 @@ def test_a_rollout_starts_from_the_states_that_were_observed(ours):
     devices = ours.devices.set_index("name")
     updated, bricked = devices.loc["d2"], devices.loc["d5"]
     assert (updated["outcome"], updated["finished_ms"], updated["attempts"]) == ("updated", 0, 0)
-    assert (bricked["outcome"], bricked["reason"], bricked["final_version"]) == ("bricked", "observed", "none")
+    assert (bricked["outcome"], bricked["reason"], bricked["final_version"]) == (
+        "bricked",
+        "observed",
+        "none",
+    )
     assert ours.groups.loc[1, "updated"] >= 1
     assert list(ours.timeline[["updated", "bricked"]].iloc[0]) == [1, 1]
     assert ours.timeline["updated"].iloc[-1] == ours.summary["outcomes"]["updated"]

@@ -19,7 +19,9 @@ ML_DSA_44_SIGNATURE = 2_420
 
 def channel(**keys):
     document = {"name": "c"} | keys
-    return resolve(Scenario.from_toml('schema = 1\nname = "w"\n').with_({"channels": [document]}).spec.channels[0])
+    return resolve(
+        Scenario.from_toml('schema = 1\nname = "w"\n').with_({"channels": [document]}).spec.channels[0]
+    )
 
 
 def test_a_slot_over_ble_2m_is_about_39_mj_of_radio():
