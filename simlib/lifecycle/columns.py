@@ -146,6 +146,7 @@ class Fleet(NamedTuple):
     asked: Ints  # prompts put off
     agreed: Ints
     round: Ints  # how often it was offered something anew
+    tries: Ints  # the same, of its present target
     began: Ints  # 1: a download of this round has begun
     wakes: Ints  # how many check-ins were put off
     put_off: Ints  # the same, in this round

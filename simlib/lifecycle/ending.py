@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from simlib.draws import Purpose, draw32, sampled
 from simlib.errors import Reason
-from simlib.lifecycle.battery import empty_at
+from simlib.lifecycle.battery import empty_at, power_returns
 from simlib.lifecycle.codes import (
     END,
     OUTCOME_CODE,
@@ -192,9 +192,14 @@ def rested(fleet: Fleet, now: int, i: int) -> int:
 
 
 def drained(fleet: Fleet, now: int, i: int) -> Step:
-    """The battery is empty because of the defect."""
+    """The battery is empty because of the defect; an owner who brings another one has to again."""
     fleet.sick_ms[i] = NO_ROW
-    return _lose(fleet, now, i, _R_EMPTY)
+    back = power_returns(fleet, i, now)
+    if back >= NEVER:
+        return _lose(fleet, now, i, _R_EMPTY)
+    fleet.error[i] = _R_EMPTY
+    fleet.sick_ms[i] = empty_at(fleet, i, back)
+    return afterwards(fleet, now, i, 0)
 
 
 def mended(fleet: Fleet, now: int, i: int) -> Step:
@@ -241,7 +246,7 @@ def afterwards(fleet: Fleet, now: int, i: int, signals: int) -> Step:
     elif outcome == _UPDATED and not fleet.halted[0] and next_target(fleet, now, i) != NO_ROW:
         again = now + 1  # it has passed a stepping stone
     elif (outcome == _FAILED or outcome == _DEFERRED or outcome == _REVERTED or refused) and (
-        fleet.round[i] + 1 < fleet.rules[RULE_ROUNDS]
+        fleet.tries[i] < fleet.rules[RULE_ROUNDS]
     ):
         again = now + max(fleet.rules[RULE_RETRY_AFTER], 1)
     elif fleet.halted[0]:

@@ -71,6 +71,7 @@ def begin_round(fleet: Fleet, now: int, i: int, target: int) -> None:
         fleet.offered_ms[i] = now
     else:
         fleet.round[i] += 1
+    fleet.tries[i] = fleet.tries[i] + 1 if target == fleet.target[i] else 1
     chain = fleet.rules[RULE_CHAIN]
     artefact = fleet.offer[(fleet.kind[i] * chain + fleet.recorded[i]) * chain + target]
     fleet.target[i] = target

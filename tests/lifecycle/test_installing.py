@@ -208,6 +208,18 @@ def test_a_drain_empties_a_primary_cell_after_a_while(device):
     assert d.fleet.reported[0] != NO_ROW
 
 
+def test_an_owner_who_replaces_the_drained_cell_keeps_the_device(device):
+    d = device(
+        cell_uj=10**6,
+        start_uj=100_000,
+        defect=DRAIN,
+        replace_below=CERTAIN,
+        tables={"replace_table": "1 h"},
+    ).live()
+    assert d.end == UPDATED and d.fleet.cells[0] > 0
+    assert "battery-empty" in d.errors
+
+
 def test_a_drain_seen_by_the_self_test_reverts(device):
     d = device(cell_uj=10**6, start_uj=100_000, defect=DRAIN | {"onset_ms": 0, "visible": 1}).live()
     assert d.end == ("reverted", "self-test-failed") and d.fleet.drain_from_ms[0] == NO_ROW
