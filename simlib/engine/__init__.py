@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from simlib.engine.environment import FleetEnvironment
 from simlib.engine.link import INF, FairLink, unit_bits
 from simlib.engine.order import Rank
-from simlib.engine.simpy_clock import FleetEnvironment, SimpyClock
+from simlib.engine.simpy_clock import SimpyClock
 
 __all__ = ["INF", "FairLink", "FleetEnvironment", "Rank", "SimpyClock", "unit_bits"]

@@ -15,39 +15,16 @@ import gc
 from collections.abc import Callable, Sequence
 from functools import partial
 from heapq import heappush
-from operator import index
 from typing import Any, Final, cast
 
-import simpy
-from simpy.core import SimTime
-from simpy.events import NORMAL, Event, EventPriority, ProcessGenerator
+from simpy.events import Event, EventPriority, ProcessGenerator
 
+from simlib.engine.environment import FleetEnvironment, whole_ms
 from simlib.engine.link import INF, FairLink
-from simlib.engine.order import AFTER, CAPACITY, DEVICE, DEVICES_MAX, LINK, NOTEBOOK, SETTLE, Rank
+from simlib.engine.order import AFTER, CAPACITY, DEVICE, DEVICES_MAX, LINK, SETTLE, Rank
 
 _AFTER_WAITS: Final = 1 << 40
 """Added to the number of a cut-off's entry, so that it comes after what the device itself waits for."""
-
-
-class FleetEnvironment(simpy.Environment):
-    """A SimPy environment whose ordinary events come after the device events of their millisecond."""
-
-    def __init__(self) -> None:
-        super().__init__(0)
-        self.device_events = 0
-
-    def schedule(self, event: Event, priority: EventPriority = NORMAL, delay: SimTime = 0) -> None:
-        """Schedule an ordinary SimPy event; raises `TypeError` unless `delay` is a whole number [ms]."""
-        if type(delay) is not int:
-            delay = _whole_ms(delay)
-        heappush(self._queue, (self._now + delay, EventPriority(NOTEBOOK + priority), next(self._eid), event))
-
-
-def _whole_ms(value: Any) -> int:
-    try:
-        return index(value)
-    except TypeError:
-        raise TypeError(f"time: found {value!r}, expected a whole number of milliseconds") from None
 
 
 class _DeviceProcess(Event):
@@ -196,7 +173,7 @@ class SimpyClock:
         if process.callbacks is not None:
             raise RuntimeError(f"device {device}: found a second wait, expected one yield for each")
         if type(time_ms) is not int:
-            time_ms = _whole_ms(time_ms)
+            time_ms = whole_ms(time_ms)
         now = self.env._now
         if time_ms > now:
             process.callbacks = _RESUME
@@ -313,7 +290,7 @@ class SimpyClock:
 
     def _not_past(self, time_ms: int) -> int:
         if type(time_ms) is not int:
-            time_ms = _whole_ms(time_ms)
+            time_ms = whole_ms(time_ms)
         if time_ms < self.env._now:
             raise ValueError(f"time: found {time_ms} ms, expected now ({self.env._now}) or later")
         return time_ms

@@ -61,6 +61,8 @@ def settle(fleet: Fleet, i: int, now: int) -> int:
 def stop_drain(fleet: Fleet, i: int, now: int) -> None:
     """The defect that drains the battery of device `i` is gone at `now`; what it took stays gone."""
     drained = level_uj(fleet, i, now)
+    hours = (now - fleet.drain_from_ms[i]) // HOUR_MS
+    fleet.leaked_uj[i] += hours * fleet.defect_uj_per_hour[fleet.defect[i]]
     fleet.drain_from_ms[i] = NO_ROW
     fleet.drained_uj[i] += level_uj(fleet, i, now) - drained
 

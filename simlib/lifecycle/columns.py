@@ -174,6 +174,7 @@ class Fleet(NamedTuple):
     shown: Ints  # 1: it has shown
     settings_lost: Ints
     drain_from_ms: Ints  # since when a defect drains the battery; NO_ROW: it does not
+    leaked_uj: Ints  # what a defect that is gone has drained
     cell_since_ms: Ints
     cells: Ints  # batteries replaced
     start_uj: Ints  # charge of the present battery at `cell_since_ms`; NO_ROW: by its habit

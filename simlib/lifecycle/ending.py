@@ -31,6 +31,7 @@ from simlib.lifecycle.columns import (
     ENERGY_REPORT,
     NEVER,
     NO_ROW,
+    RULE_HORIZON,
     RULE_LATE_BELOW,
     RULE_LATE_TABLE,
     RULE_LOST_BELOW,
@@ -95,7 +96,7 @@ def _send(fleet: Fleet, now: int, i: int, ready_ms: int) -> Step:
     fleet.reports[i] = number + 1
     key = fleet.key[i]
     energy = fleet.report_uj[fleet.cohort[i]]
-    if energy:
+    if energy and sent <= fleet.rules[RULE_HORIZON]:
         spend(fleet, i, ENERGY_REPORT, energy, 0, 0)
     delay = fleet.rules[RULE_REPORT_DELAY]
     if draw32(key, _P_LATE, number) < fleet.rules[RULE_LATE_BELOW]:
@@ -125,10 +126,13 @@ def reported(fleet: Fleet, now: int, i: int) -> Step:
             return _send(fleet, now, i, now + rules[RULE_RESEND])
         return afterwards(fleet, now, i, 0)
     outcome = fleet.outcome[i]
-    fleet.reported[i] = outcome
+    on_the_way = outcome == _UPDATED and fleet.running[i] < rules[RULE_PRIMARY]
+    fleet.reported[i] = _PENDING if on_the_way else outcome
     fleet.reported_ms[i] = now
     fleet.recorded[i] = fleet.running[i]
-    if outcome == _UPDATED or outcome == _ROLLED_BACK:
+    if on_the_way and not fleet.halted[0] and next_target(fleet, now, i) != NO_ROW:
+        signals = 0  # a stepping stone: no verdict on the release that it leads to
+    elif outcome == _UPDATED or outcome == _ROLLED_BACK:
         signals = SIGNAL_SUCCEEDED
     elif outcome == _DEFERRED or outcome == _INELIGIBLE:
         signals = SIGNAL_SKIPPED

@@ -179,7 +179,8 @@ def installed(fleet: Fleet, now: int, i: int) -> Step:
     verdict = fleet.move_verdict[move]
     if verdict == _R_NONE:
         command, value, signals = _plan(fleet, now, i, PLAN_BOOT)
-        if draw32(fleet.key[i], _P_PREMATURE, number) < fleet.rules[RULE_PREMATURE_BELOW]:
+        early = draw32(fleet.key[i], _P_PREMATURE, number) < fleet.rules[RULE_PREMATURE_BELOW]
+        if early and not fleet.stone[fleet.target[i]]:
             fleet.reported[i] = _UPDATED
             fleet.reported_ms[i] = now
             signals |= SIGNAL_SUCCEEDED

@@ -151,6 +151,8 @@ def heard(fleet: Fleet, now: int, i: int) -> Step:
     fleet.kept_bytes[i] += received
     row = fleet.kind[i] * fleet.rules[RULE_ARTEFACTS] + fleet.artefact[i]
     spend(fleet, i, ENERGY_DOWNLOAD, fleet.listen_uj[row], 0, 0)
+    if fleet.halted[0] == HALT_DOWNLOADS and stopped(fleet, now, i) and not empty(fleet, now, i):
+        return give_up(fleet, now, i, _R_HALTED)  # a listener learns of it when the session is over
     if fleet.heard_all[i]:
         size = fleet.left_bytes[i]
         fleet.bytes_wasted[i] += fleet.kept_bytes[i] - size

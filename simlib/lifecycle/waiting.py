@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from simlib.draws import Purpose, draw32, sampled
+from simlib.draws import CERTAIN, Purpose, draw32, sampled
 from simlib.lifecycle.columns import (
     NEVER,
     NO_ROW,
@@ -158,13 +158,13 @@ def _window(fleet: Fleet, i: int, now: int) -> tuple[int, int]:
 def _scheduled(fleet: Fleet, i: int, earliest_ms: int) -> int:
     """The first check-in at or after `earliest_ms` that takes place, absences aside, or NEVER."""
     cohort = fleet.cohort[i]
+    if _never_there(fleet, i, cohort):
+        return NEVER
     if fleet.gap_table[cohort] != NO_ROW:
         return _after_gaps(fleet, i, cohort, earliest_ms)
     period = fleet.wake_period_ms[cohort]
     phase = fleet.wake_phase_ms[i]
     horizon = fleet.rules[RULE_HORIZON]
-    if fleet.wake_below[cohort] == 0 and not fleet.by_week[cohort]:
-        return NEVER
     k = max(0, -((phase - earliest_ms) // period))
     when = phase + k * period
     while when <= horizon:
@@ -173,6 +173,16 @@ def _scheduled(fleet: Fleet, i: int, earliest_ms: int) -> int:
         k += 1
         when += period
     return NEVER
+
+
+def _never_there(fleet: Fleet, i: int, cohort: int) -> bool:
+    """Whether no check-in of device `i` takes place, whatever is drawn: not worth looking for one."""
+    if fleet.wake_below[cohort] == 0 and not fleet.by_week[cohort]:
+        return True
+    if not fleet.phone[cohort]:
+        return False
+    unseen = not fleet.background[i] and fleet.foreground_below[cohort] == 0
+    return bool(unseen or fleet.phone_low_below[cohort] == CERTAIN)
 
 
 def _after_gaps(fleet: Fleet, i: int, cohort: int, earliest_ms: int) -> int:

@@ -91,6 +91,7 @@ class Run:
             interrupted="interrupted_at_ms" in self.summary,
             transfers=tuple(zip(mine["ended_ms"].tolist(), mine["missing_bytes"].tolist(), strict=True)),
             row=row.to_dict(),
+            devices=len(self.devices),
         )
         return explain(scenario, device, history)
 

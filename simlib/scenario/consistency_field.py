@@ -14,7 +14,7 @@ from typing import Any, Final
 from simlib.scenario.consistency_sources import sources
 from simlib.scenario.distributions import Distribution, format_distribution
 from simlib.scenario.field_model import ChannelSpec
-from simlib.scenario.leaves import WEEKDAYS
+from simlib.scenario.leaves import DAY, WEEKDAYS
 from simlib.scenario.model import ScenarioSpec
 from simlib.scenario.schema_field import ChannelTable
 from simlib.scenario.toml_text import one_line, shown
@@ -123,6 +123,12 @@ def _habits(spec: ScenarioSpec) -> Iterator[Complaint]:
         if habit.use_low > habit.use_high:
             low, high = format_share(habit.use_low), format_share(habit.use_high)
             yield f"habits.{number}.use", f"[{low}, {high}]", "the lower share first"
+        if habit.charge_for_ms > DAY:
+            yield (
+                f"habits.{number}.charge_for",
+                format_duration(habit.charge_for_ms),
+                "at most 1 d: each night anew",
+            )
         if (habit.online is None) != (habit.offline is None):
             lacks = "online" if habit.online is None else "offline"
             yield f"habits.{number}.{lacks}", '""', "both online and offline, or neither"

@@ -27,7 +27,7 @@ from simlib.device.events import Boot, Confirm, Cut, Event, Install
 from simlib.device.precheck import has_room
 from simlib.device.transition import Transition
 from simlib.draws import Purpose, below, draw32, threshold
-from simlib.errors import Reason
+from simlib.errors import InputError, Reason
 from simlib.fleet import Population
 from simlib.lifecycle.codes import REASON_CODE
 from simlib.lifecycle.columns import NO_ROW
@@ -129,7 +129,12 @@ class Cases:
         """The state of a device of this kind fresh from the factory, running the chain's number `base`."""
         known = self._start.get((kind, base))
         if known is None:
-            known = self._start[kind, base] = self._state(self._bench.start(self._kinds[kind][1], base))
+            cohort, config = self._kinds[kind]
+            try:
+                identity = self._bench.start(config, base)
+            except InputError as error:
+                raise InputError(f"{self._spec.name}: cohorts.{cohort}.{error}") from None
+            known = self._start[kind, base] = self._state(identity)
         return known
 
     def find_regular(self, kind: int, base: int, recorded: int) -> None:

@@ -121,6 +121,11 @@ def _ended(population: Population, primary: int) -> dict[Outcome, NDArray[np.boo
     return ended
 
 
+def had_updated(population: Population, primary: int) -> NDArray[np.bool_]:
+    """Devices that had the release before the rollout."""
+    return _ended(population, primary)[Outcome.UPDATED]
+
+
 def _by_class(values: Sequence[Sequence[int]], population: Population) -> NDArray[np.int64]:
     """For each device its cohort's value of its class."""
     column = np.empty(len(population.cohort), dtype=np.int64)

@@ -97,12 +97,13 @@ class History:
     interrupted: bool
     transfers: tuple[tuple[int, int], ...]  # when each of its transfers ended, and the bytes it was short
     row: Mapping[str, Any]  # of the device table
+    devices: int  # rows of that table
 
 
 def explain(scenario: Scenario, device: int, history: History) -> Explanation:
-    """Replay `device` of a run of `scenario`."""
-    prepared, _ = prepare(scenario, devices=[device])
-    spec = prepared.spec
+    """Replay `device` of a run of `scenario`. InputError if its inventory has another number of devices."""
+    prepared, _ = prepare(scenario, devices=[device], fleet_size=history.devices)
+    spec, population = prepared.spec, prepared.population
     fleet = assemble(
         spec, prepared.population, prepared.kind, prepared.routes, prepared.release, prepared.cases
     )
@@ -152,15 +153,18 @@ def explain(scenario: Scenario, device: int, history: History) -> Explanation:
     replay.book_the_rest(history.end_ms)
     close_pending(fleet, halted=history.halted_ms is not None, interrupted=history.interrupted)
     outcome, reason = OUTCOMES[fleet.outcome[device]].value, REASONS[fleet.reason[device]].value
+    cohort = spec.cohorts[population.cohort[device]].name
+    # What the device was given at the start differs too, where an inventory has changed since.
+    given = {"cohort": cohort, "base_version": labels[population.base[device]]}
     return Explanation(
         device,
-        spec.cohorts[prepared.population.cohort[device]].name,
+        cohort,
         outcome,
         reason,
         tuple(replay.lines),
         differs={
             name: (history.row[name], value)
-            for name, value in _row_of(fleet, device, labels).items()
+            for name, value in (given | _row_of(fleet, device, labels)).items()
             if history.row[name] != value
         },
     )

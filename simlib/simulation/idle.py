@@ -57,7 +57,7 @@ def _drained(fleet: Fleet, until_ms: NDArray[np.int64]) -> NDArray[np.int64]:
     since = np.array(fleet.drain_from_ms, dtype=np.int64)
     rate = np.array([*fleet.defect_uj_per_hour, 0], dtype=np.int64)[np.array(fleet.defect)]
     drained: NDArray[np.int64] = np.where(since == NO_ROW, 0, (until_ms - since) // HOUR_MS * rate)
-    return np.maximum(drained, 0)
+    return np.maximum(drained, 0) + np.array(fleet.leaked_uj, dtype=np.int64)
 
 
 def _away_ms(spec: ScenarioSpec, population: Population, until_ms: NDArray[np.int64]) -> NDArray[np.int64]:

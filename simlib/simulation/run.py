@@ -19,6 +19,7 @@ from simlib.rollout import make_policy
 from simlib.scenario import Scenario
 from simlib.scenario.calibration import Figure, recalled
 from simlib.scenario.model import ReleaseSpec, ScenarioSpec
+from simlib.scenario.toml_text import shown
 from simlib.simulation import tables
 from simlib.simulation.cases import Cases, find_regular, kinds_of
 from simlib.simulation.columns import assemble
@@ -66,10 +67,14 @@ def prepare(
     scenario: Scenario,
     *,
     devices: list[int] | None = None,
+    fleet_size: int | None = None,
     memo: Memo | None = None,
     on_case: Callable[[int], None] | None = None,
 ) -> tuple[Prepared, float]:
-    """Build release, population and cases; also the seconds the bench took."""
+    """Build release, population and cases; also the seconds the bench took.
+
+    Raises `InputError`, also for an inventory that has not `fleet_size` devices, if that is given.
+    """
     spec = scenario.spec
     routes = routes_of(spec)
     release = _release(spec)
@@ -82,6 +87,11 @@ def prepare(
     inventory = _inventory(spec, release)
     if inventory is not None:
         spec = replace(spec, devices=inventory.report.rows_used)
+        if fleet_size is not None and spec.devices != fleet_size:
+            raise InputError(
+                f"{spec.name}: inventory.file {shown(spec.inventory.file)}: found {spec.devices} devices, "
+                f"expected {fleet_size} as when it was run: the file has changed"
+            )
     population = populate(spec, release.primary, routes, inventory)
     began = time.perf_counter()
     kinds, kind = kinds_of(spec, population, release)

@@ -112,7 +112,16 @@ class Service:
 
     def view(self, group: int) -> GroupView:
         """What the service knows of one group."""
-        return self._views()[group]
+        return GroupView(
+            size=self._sizes[group],
+            offered=self._offered[group],
+            started=self._started[group],
+            succeeded=self._counts[Counter.SUCCEEDED][group],
+            failed=self._failed[group],
+            silent=self._silent[group],
+            skipped=self._skipped[group],
+            vanished=self._vanished[group],
+        )
 
     def _expect(self, now: int, device: int) -> None:
         if self._policy.deadline_ms <= 0:
@@ -169,17 +178,4 @@ class Service:
                 self._armed[counter, group] = min(least, self._armed.get((counter, group), least))
 
     def _views(self) -> tuple[GroupView, ...]:
-        succeeded = self._counts[Counter.SUCCEEDED]
-        return tuple(
-            GroupView(
-                size=self._sizes[g],
-                offered=self._offered[g],
-                started=self._started[g],
-                succeeded=succeeded[g],
-                failed=self._failed[g],
-                silent=self._silent[g],
-                skipped=self._skipped[g],
-                vanished=self._vanished[g],
-            )
-            for g in range(len(self._sizes))
-        )
+        return tuple(map(self.view, range(len(self._sizes))))

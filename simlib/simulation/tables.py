@@ -17,6 +17,7 @@ from simlib.outcomes import Outcome
 from simlib.release import Release
 from simlib.scenario.model import ScenarioSpec
 from simlib.simulation.cases import Cases
+from simlib.simulation.devices import had_updated
 from simlib.simulation.idle import idle_energy_uj
 from simlib.simulation.recorder import STATES, Recorder
 from simlib.simulation.simpy_run import RunLog
@@ -78,7 +79,7 @@ def device_table(
         "defect": _defect_names(spec, fleet),
         "defect_shown": np.array(fleet.shown, dtype=bool),
         "settings_lost": np.array(fleet.settings_lost, dtype=bool),
-        "exposed_ms": exposed_ms(spec, fleet, release.primary, end_ms),
+        "exposed_ms": exposed_ms(spec, fleet, had_updated(population, release.primary), end_ms),
     }
     if population.names is not None:
         further["name"] = population.names
@@ -117,11 +118,14 @@ def _defect_names(spec: ScenarioSpec, fleet: Fleet) -> np.ndarray:
     return of_devices
 
 
-def exposed_ms(spec: ScenarioSpec, fleet: Fleet, primary: int, end_ms: int) -> NDArray[np.int64]:
+def exposed_ms(
+    spec: ScenarioSpec, fleet: Fleet, from_start: NDArray[np.bool_], end_ms: int
+) -> NDArray[np.int64]:
     """For how long each device ran a version that the release mends while the exploit was about.
 
     From the publication and the exploit's onset until the device confirmed the release or a later one, or
-    stopped running anything; a device that was brought back is exposed again.
+    stopped running anything; a device that was brought back is exposed again. Those of `from_start` had the
+    release before the rollout.
     """
     n = len(fleet.phase)
     reported = spec.disclosure.reported_ms
@@ -132,11 +136,8 @@ def exposed_ms(spec: ScenarioSpec, fleet: Fleet, primary: int, end_ms: int) -> N
     finished = np.array(fleet.finished_ms, dtype=np.int64)
     confirmed = np.array(fleet.confirmed_ms, dtype=np.int64)
     until = np.where(confirmed >= 0, confirmed, end_ms)
-    until = np.where(
-        (np.array(fleet.running) >= primary) & (confirmed < 0), 0, until
-    )  # ran it from the start
     until = np.where((outcome == OUTCOME_CODE[Outcome.BRICKED]) & (confirmed < 0), finished, until)
-    exposed = np.maximum(until - start, 0)
+    exposed = np.where(from_start, 0, np.maximum(until - start, 0))
     back = outcome == OUTCOME_CODE[Outcome.ROLLED_BACK]
     again = np.maximum(end_ms - np.maximum(finished, start), 0)
     result: NDArray[np.int64] = exposed + np.where(back, again, 0)
