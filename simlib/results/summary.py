@@ -30,7 +30,12 @@ class Timings:
 def time_to_share(devices: pd.DataFrame, percent: int) -> int | None:
     """When `percent` of the whole fleet ran the new version, confirmed [ms]; None if never."""
     need = -(-len(devices) * percent // 100)
-    times = np.sort(devices.loc[devices["outcome"] == Outcome.UPDATED, "finished_ms"].to_numpy())
+    updated = devices[devices["outcome"] == Outcome.UPDATED]
+    times = updated["finished_ms"].to_numpy()
+    if "confirmed_ms" in devices:  # a fix or a later release may have come after it
+        confirmed = updated["confirmed_ms"].to_numpy()
+        times = np.where(confirmed >= 0, confirmed, times)
+    times = np.sort(times)
     return int(times[need - 1]) if len(times) >= need > 0 else None
 
 

@@ -75,6 +75,11 @@ class Monitor:
                 quiet_ms = now - max(opened_ms, self._service.last_report_ms[group])
                 stalled = waiting and quiet_ms >= self._rules.stalled_ms
                 self._hold("stalled-group", group, stalled, now, group + 1, f"no message for {quiet_ms} ms")
+        if self._rules.silent_ms:
+            for group in self._opened:
+                seen = self._service.view(group)
+                detail = f"{seen.silent} devices began and missed the deadline"
+                self._hold("silent-devices", group, seen.silent > 0, now, group + 1, detail)
         if self._rules.storm:
             for number, (name, link, fastest_bps) in enumerate(self._links):
                 share = link.fair_share(fastest_bps)

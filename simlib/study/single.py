@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 
 from simlib.device.memo import Memo
+from simlib.fleet import InventoryReport
 from simlib.results import Run, Timings, summarise
 from simlib.results.harm import harm_of
 from simlib.scenario import Scenario
@@ -56,10 +59,17 @@ def run(
         duplicates=made.duplicates,
         further_verdicts=made.further_verdicts,
         recalled=_recalled(scenario, made),
-        inventory=None if made.inventory is None else made.inventory.to_json(),
+        inventory=None if made.inventory is None else _inventory(made.inventory),
         harm=harm_of(scenario.spec.harm, made.tables["devices"]),
     )
     return Run(scenario.to_toml(), made.tables, summary)
+
+
+def _inventory(report: InventoryReport) -> dict[str, object]:
+    """What was read, and the hash of the file that it was read from."""
+    with Path(report.file).open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return report.to_json() | {"sha256": digest}
 
 
 def _recalled(scenario: Scenario, made: Simulated) -> list[str]:

@@ -184,11 +184,11 @@ def test_who_waited_for_the_link_shares_it_when_it_is_back() -> None:
     assert len(storms) and storms["detail"].str.startswith("europe").all()
     grants = trackers.grants.merge(trackers.devices[["device", "link"]], on="device")
     ends = grants["ended_ms"] // HOUR_MS
-    back = grants[(ends >= 43) & (ends < 45)].groupby("link").size()
+    back = grants[(ends >= 51) & (ends < 53)].groupby("link").size()
     assert back["europe"] > 5 * max(back.get("americas", 0), back.get("asia", 0))
     assert not len(
         grants[
-            (grants["link"] == "europe") & (ends >= 34) & (ends < 43) & ~grants["missing_bytes"].astype(bool)
+            (grants["link"] == "europe") & (ends >= 42) & (ends < 51) & ~grants["missing_bytes"].astype(bool)
         ]
     )
 
@@ -310,6 +310,6 @@ def test_clients_that_give_a_dead_link_up_and_back_off_make_no_storm() -> None:
 
     def at_once(result: Run) -> int:
         hours = result.timeline["time_ms"] / HOUR_MS
-        return int(result.timeline.loc[(hours >= 43) & (hours < 46), "downloading"].max())
+        return int(result.timeline.loc[(hours >= 51) & (hours < 54), "downloading"].max())
 
     assert at_once(waiting) > 10 * at_once(backing_off)

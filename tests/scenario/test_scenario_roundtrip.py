@@ -172,7 +172,7 @@ def habits(draw: Any, name: str, cells: bool) -> f.HabitSpec:
         offline=draw(spreads(least=1)) if absent else None,
         charge=draw(SHARES) if cells else Fraction(1),
         charge_from_ms=MINUTE * draw(st.integers(0, 24 * 60 - 1)),
-        charge_for_ms=draw(PERIODS),
+        charge_for_ms=draw(st.integers(1, DAY)),
         use_low=use_low,
         use_high=use_high,
     )

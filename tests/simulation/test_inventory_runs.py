@@ -1,6 +1,7 @@
 """A fleet from a file: what the file says stands, what it does not say is drawn, and a bad file says so."""
 
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,7 @@ def test_the_rows_that_can_be_used_are_the_fleet(ours):
     assert list(ours.devices["name"]) == ["d0", "d1", "d2", "d3", "d4", "d5", "d8"]
     assert ours.summary["devices"] == 7
     told = ours.summary["inventory"]
+    assert told["sha256"] == sha256(ROWS.encode()).hexdigest()
     assert (told["rows_read"], told["rows_used"]) == (10, 7)
     assert {each["reason"] for each in told["dropped"]} == {
         "unknown-hardware",
