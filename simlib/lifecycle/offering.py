@@ -216,19 +216,27 @@ def energy_needed(fleet: Fleet, i: int) -> int:
     else:
         received = -(-fleet.left_bytes[i] * (fleet.rx_pj_per_byte[i] + fleet.tx_pj_per_byte[i]) // 1_000_000)
     radio = received + fleet.connect_uj[cohort] + fleet.report_uj[cohort]
-    core = 2 * fleet.reboot_uj[cohort] + fleet.self_test_uj[cohort] + fleet.probation_uj[cohort]
-    data = 0
-    if fleet.backup_ms[cohort] and fleet.rules[RULE_BACKUP_FITS]:
-        data = (
-            fleet.restore_radio_uj[cohort] + fleet.restore_flash_uj[cohort] + fleet.restore_compute_uj[cohort]
+    data = data_needed(fleet, cohort, fleet.backed_up[i])
+    return int(radio + core_needed(fleet, cohort) + data + fleet.on_need_uj[row])
+
+
+def core_needed(fleet: Fleet, cohort: int) -> int:
+    """What a device's core takes for an update and its revert [µJ]: two boots and the trial."""
+    return int(2 * fleet.reboot_uj[cohort] + fleet.self_test_uj[cohort] + fleet.probation_uj[cohort])
+
+
+def data_needed(fleet: Fleet, cohort: int, backed_up: int) -> int:
+    """What the user's data takes [µJ]: putting it back, and copying it unless that is done."""
+    if not fleet.backup_ms[cohort] or not fleet.rules[RULE_BACKUP_FITS]:
+        return 0
+    energy = (
+        fleet.restore_radio_uj[cohort] + fleet.restore_flash_uj[cohort] + fleet.restore_compute_uj[cohort]
+    )
+    if not backed_up:
+        energy += (
+            fleet.backup_radio_uj[cohort] + fleet.backup_flash_uj[cohort] + fleet.backup_compute_uj[cohort]
         )
-        if not fleet.backed_up[i]:
-            data += (
-                fleet.backup_radio_uj[cohort]
-                + fleet.backup_flash_uj[cohort]
-                + fleet.backup_compute_uj[cohort]
-            )
-    return int(radio + core + data + fleet.on_need_uj[row])
+    return int(energy)
 
 
 def _put_off(fleet: Fleet, now: int, i: int, reason: int) -> Step:

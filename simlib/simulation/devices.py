@@ -217,12 +217,17 @@ def defects_of(
 def _dormant(
     spec: ScenarioSpec, population: Population, habits: Sequence[HabitSpec]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Who is away at the start, and until when. Without absences, the first one never comes."""
-    n = len(population.cohort)
-    away_from = np.array([NEVER if h.online is None else 0 for h in habits], dtype=np.int64)[
-        population.cohort
-    ]
-    away_to = np.zeros(n, dtype=np.int64)
+    """From when and until when each device's first absence is. Without absences it never comes."""
+    back = dormant_until_ms(spec, population, habits)
+    later = np.array([NEVER if h.online is None else 0 for h in habits], dtype=np.int64)[population.cohort]
+    return np.where(back >= 0, 0, later), np.maximum(back, 0)
+
+
+def dormant_until_ms(
+    spec: ScenarioSpec, population: Population, habits: Sequence[HabitSpec]
+) -> NDArray[np.int64]:
+    """When each device that is away at the start comes back; −1 for those that are there."""
+    back = np.full(len(population.cohort), -1, dtype=np.int64)
     for number, habit in enumerate(habits):
         if habit.dormant_for is None:
             continue
@@ -231,10 +236,8 @@ def _dormant(
         told = population.unseen_ms >= 0
         dormant = np.where(told, population.unseen_ms > spec.inventory.seen_before_ms, dormant)
         dormant &= population.cohort == number
-        length = _spread(population, Purpose.DORMANT_FOR, 0, habit.dormant_for)
-        away_from[dormant] = 0
-        away_to[dormant] = length[dormant]
-    return away_from, away_to
+        back[dormant] = _spread(population, Purpose.DORMANT_FOR, 0, habit.dormant_for)[dormant]
+    return back
 
 
 def _use(

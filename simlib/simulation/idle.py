@@ -21,6 +21,7 @@ from simlib.scenario.distributions import mean_ms, quantile_table
 from simlib.scenario.model import ScenarioSpec
 from simlib.simulation.cases import NJ_PER_UJ
 from simlib.simulation.columns import habit_of, mean_presence
+from simlib.simulation.devices import dormant_until_ms
 
 _SLEEP_STEP_MS = 1_000
 
@@ -62,26 +63,16 @@ def _drained(fleet: Fleet, until_ms: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _away_ms(spec: ScenarioSpec, population: Population, until_ms: NDArray[np.int64]) -> NDArray[np.int64]:
     """For how long each device was away before `until_ms`: the absences that `lifecycle.waiting` draws."""
-    away = np.zeros(len(until_ms), dtype=np.int64)
-    for number, cohort in enumerate(spec.cohorts):
-        habit = habit_of(spec, cohort)
-        if habit.dormant_for is None and habit.online is None:
-            continue
-        members = np.flatnonzero(population.cohort == number)
-        keys, end = population.keys[members], until_ms[members]
-        back = np.zeros(len(members), dtype=np.int64)
-        if habit.dormant_for is not None:
-            dormant = draws32(keys, Purpose.DORMANT, 0) < np.uint64(threshold(habit.dormant))
-            unseen = population.unseen_ms[members]
-            dormant = np.where(unseen >= 0, unseen > spec.inventory.seen_before_ms, dormant)
-            table = np.array(quantile_table(habit.dormant_for), dtype=np.int64)
-            length = sampled_array(table, draws32(keys, Purpose.DORMANT_FOR, 0))
-            back = np.where(dormant, length, 0)
-            away[members] += np.minimum(back, end)
+    habits = [habit_of(spec, cohort) for cohort in spec.cohorts]
+    first_back = np.maximum(dormant_until_ms(spec, population, habits), 0)
+    away: NDArray[np.int64] = np.minimum(first_back, until_ms)
+    for number, habit in enumerate(habits):
         if habit.online is None or habit.offline is None:
             continue
         there = np.array(quantile_table(habit.online), dtype=np.int64)
         gone = np.array(quantile_table(habit.offline), dtype=np.int64)
+        members = np.flatnonzero(population.cohort == number)
+        keys, end, back = population.keys[members], until_ms[members], first_back[members]
         absence = 0
         while len(members):
             leaves = back + sampled_array(there, draws32(keys, Purpose.ONLINE, absence))

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from simlib.device.memo import Memo
-from simlib.lifecycle.columns import RULE_ARTEFACTS, RULE_BACKUP_FITS, Fleet
-from simlib.lifecycle.offering import energy_needed
+from simlib.lifecycle.columns import RULE_ARTEFACTS
+from simlib.lifecycle.offering import core_needed, data_needed, energy_needed
 from simlib.scenario import Scenario
 from simlib.simulation.columns import assemble
 from simlib.simulation.run import prepare
@@ -63,8 +63,7 @@ def battery_gates(
         if not costs:
             continue
         need, bench = max(costs)
-        core = 2 * fleet.reboot_uj[number] + fleet.self_test_uj[number] + fleet.probation_uj[number]
-        data = _data_uj(fleet, number)
+        core, data = core_needed(fleet, number), data_needed(fleet, number, backed_up=0)
         reserve = fleet.reserve_uj[number]
         rows[cohort.name] = {
             "cell": cohort.cell,
@@ -79,16 +78,6 @@ def battery_gates(
             **{f"{guess} %": verdict(guess, need, reserve, full) for guess in guesses},
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("cohort")
-
-
-def _data_uj(fleet: Fleet, cohort: int) -> int:
-    if not fleet.backup_ms[cohort] or not fleet.rules[RULE_BACKUP_FITS]:
-        return 0
-    backup = fleet.backup_radio_uj[cohort] + fleet.backup_flash_uj[cohort] + fleet.backup_compute_uj[cohort]
-    restore = (
-        fleet.restore_radio_uj[cohort] + fleet.restore_flash_uj[cohort] + fleet.restore_compute_uj[cohort]
-    )
-    return int(backup + restore)
 
 
 def verdict(guess_percent: int, need_uj: int, reserve_uj: int, cell_uj: int) -> str:
