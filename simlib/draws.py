@@ -10,7 +10,7 @@ a threshold once, and a draw is compared with it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from fractions import Fraction
 from typing import Final
@@ -28,6 +28,8 @@ FLEET: Final = -1
 """The device number of the fleet's own draws."""
 QUANTILES: Final = 2049
 """The entries of a quantile table: 1,024 of the body, then 1,025 that divide the body's last cell again."""
+_BLOCK: Final = 1 << 14
+"""Rows that are worked on at a time: three arrays of them lie in half a megabyte of cache."""
 
 
 class Purpose(IntEnum):
@@ -98,7 +100,12 @@ def mix64(z: int) -> int:
 
 def device_key(seed: int, device: int) -> int:
     """The 64-bit key of one device's draws under `seed`; device −1 is the fleet itself."""
-    return mix64((mix64((seed * GOLDEN) & MASK64) + (device + 1) * GOLDEN) & MASK64)
+    return keyed(mix64((seed * GOLDEN) & MASK64), device)
+
+
+def keyed(start: int, device: int) -> int:
+    """`device_key` from what the seed alone gives."""
+    return mix64((start + (device + 1) * GOLDEN) & MASK64)
 
 
 def draw32(key: int, purpose: int, occurrence: int) -> int:
@@ -137,32 +144,79 @@ def sampled(table: Sequence[int] | NDArray[np.int64], start: int, draw: int) -> 
 
 def mix64_array(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """`mix64` for each element."""
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
+    mixed = z.copy()
+    _mix64_in_place(mixed, np.empty_like(mixed))
+    return mixed
+
+
+def _mix64_in_place(z: NDArray[np.uint64], scratch: NDArray[np.uint64]) -> None:
+    """`mix64` of each element of `z`, with as much memory again to work in."""
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        np.right_shift(z, np.uint64(shift), out=scratch)
+        np.bitwise_xor(z, scratch, out=z)
+        np.multiply(z, np.uint64(factor), out=z)
+    np.right_shift(z, np.uint64(31), out=scratch)
+    np.bitwise_xor(z, scratch, out=z)
 
 
 def device_keys(seed: int, devices: int) -> NDArray[np.uint64]:
     """`device_key` of devices 0 to `devices` − 1."""
     start = np.uint64(mix64((seed * GOLDEN) & MASK64))
-    numbers = np.arange(1, devices + 1, dtype=np.uint64)
-    return mix64_array(start + numbers * np.uint64(GOLDEN))
+    keys = np.arange(1, devices + 1, dtype=np.uint64)
+    scratch = np.empty(min(devices, _BLOCK), dtype=np.uint64)
+    for block in blocks(devices):
+        part = keys[block]
+        part *= np.uint64(GOLDEN)
+        part += start
+        _mix64_in_place(part, scratch[: len(part)])
+    return keys
+
+
+def blocks(length: int) -> Iterator[slice]:
+    """Slices that cover `length` rows in order: so many that their arithmetic stays within a core's cache."""
+    return (slice(start, min(start + _BLOCK, length)) for start in range(0, length, _BLOCK))
+
+
+def drawn_blocks(
+    keys: NDArray[np.uint64], purpose: int, occurrence: int
+) -> Iterator[tuple[slice, NDArray[np.uint64]]]:
+    """`draws32` of each key block by block, with where the block lies; the next one overwrites its memory."""
+    offset = np.uint64((purpose * PURPOSE_STEP + occurrence * OCCURRENCE_STEP) & MASK64)
+    buffers = np.empty((2, min(len(keys), _BLOCK)), dtype=np.uint64)
+    for block in blocks(len(keys)):
+        drawn, scratch = buffers[:, : block.stop - block.start]
+        np.add(keys[block], offset, out=drawn)
+        _mix64_in_place(drawn, scratch)
+        drawn >>= np.uint64(32)
+        yield block, drawn
 
 
 def draws32(keys: NDArray[np.uint64], purpose: int, occurrence: int) -> NDArray[np.uint64]:
     """`draw32` of each key."""
-    offset = np.uint64((purpose * PURPOSE_STEP + occurrence * OCCURRENCE_STEP) & MASK64)
-    return mix64_array(keys + offset) >> np.uint64(32)
+    draws = np.empty(len(keys), dtype=np.uint64)
+    for block, drawn in drawn_blocks(keys, purpose, occurrence):
+        draws[block] = drawn
+    return draws
+
+
+def scaled(draws: NDArray[np.uint64], span: int | NDArray[np.uint64]) -> NDArray[np.int64]:
+    """``draw * span >> 32`` of each 32-bit draw, exact for spans below 2**63: one for all, or one a draw."""
+    span = np.asarray(span, dtype=np.uint64)
+    high, low = span >> np.uint64(32), span & np.uint64(CERTAIN - 1)
+    values: NDArray[np.int64] = (draws * high + (draws * low >> np.uint64(32))).astype(np.int64)
+    return values
 
 
 def sampled_array(table: NDArray[np.int64], draws: NDArray[np.uint64]) -> NDArray[np.int64]:
     """`sampled` for each draw, from the quantile table that begins at `table[0]`."""
-    signed = draws.astype(np.int64)
-    body = (signed >> 22) < 1023
-    cell = np.where(body, signed >> 22, 1024 + ((signed >> 12) & 0x3FF))
-    point = np.where(body, signed & 0x3FFFFF, (signed & 0xFFF) << 10)
-    low = table[cell]
-    values: NDArray[np.int64] = low + ((table[cell + 1] - low) * point >> 22)
+    values = np.empty(len(draws), dtype=np.int64)
+    for block in blocks(len(draws)):
+        signed = draws[block].astype(np.int64)
+        body = (signed >> 22) < 1023
+        cell = np.where(body, signed >> 22, 1024 + ((signed >> 12) & 0x3FF))
+        point = np.where(body, signed & 0x3FFFFF, (signed & 0xFFF) << 10)
+        low = table[cell]
+        values[block] = low + ((table[cell + 1] - low) * point >> 22)
     return values
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -32,7 +32,7 @@ def run(
     scenario: Annotated[
         str, typer.Argument(metavar="SCENARIO", help="A TOML file, or the name of a preset.")
     ],
-    engine: Annotated[str, typer.Option(help="The clock: auto or simpy.")] = "auto",
+    engine: Annotated[str, typer.Option(help="The clock: auto, simpy, compiled or fused.")] = "auto",
     devices: Annotated[str | None, typer.Option(help="Number of devices.")] = None,
     seed: Annotated[str | None, typer.Option(help="Seed of the scenario.")] = None,
     assign: Annotated[
@@ -49,19 +49,13 @@ def run(
     from simlib.simulation.run import engine_for
     from simlib.study import run as simulate
 
-    clock_name = engine_for(engine)
     changed = _changed(scenario, {"devices": devices, "seed": seed}, assign or [])
+    engine_for(engine, changed.spec.devices)
     check_place(out or Path("runs"), "folder" if out is None else "--out")
     if out is not None:
         refuse_other_run(out, changed.to_toml())
     with counting("bench") as on_case, following("clock", changed.spec.horizon_ms) as watch:
-
-        def look_at(clock: Any, _fleet: Any) -> None:
-            watch(lambda: int(clock.now))
-
-        result = simulate(
-            changed, engine=engine, on_case=on_case, extra=look_at if clock_name == "simpy" else None
-        )
+        result = simulate(changed, engine=engine, on_case=on_case, watch=watch)
     folder = result.save(out)
     if json:
         say_json(result.summary)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import typer
 
-from simlib.cli import delta, device, firmware, fleet, image, keys
+from simlib.cli import bench, delta, device, firmware, fleet, image, keys, study
 from simlib.cli.output import complain, finish, say
 from simlib.errors import SimlibError
 from simlib.scenario.toml_text import one_line
@@ -28,6 +28,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 fleet.register(app)
+app.command("bench")(bench.bench)
+study.register(app)
 app.add_typer(device.app, name="device")
 app.add_typer(firmware.app, name="firmware")
 app.add_typer(keys.app, name="keys")

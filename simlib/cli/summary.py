@@ -16,7 +16,7 @@ def print_summary(title: str, summary: dict[str, Any], groups: Any, folder: Path
     """Outcomes, groups, times and costs. `groups` is the run's table of them."""
     devices = summary["devices"]
     say(f"{summary['scenario']}: {title}")
-    clock = f"{summary['engine']} clock, {summary['events']:,} events"
+    clock = f"{summary['engine']} clock{_why(summary)}, {summary['events']:,} events"
     say(f"{devices:,} devices, seed {summary['seed']}, {clock}")
     say("\noutcomes")
     counts = {outcome: count for outcome, count in summary["outcomes"].items() if count}
@@ -36,6 +36,14 @@ def print_summary(title: str, summary: dict[str, Any], groups: Any, folder: Path
     say_table(_facts(summary))
     seconds = f"{summary['total_s']:.1f} s (bench {summary['bench_s']:.1f}, clock {summary['wall_s']:.1f})"
     say(f"\ndigest {summary['digest'][:12]}  {seconds}  {folder}")
+
+
+def _why(summary: dict[str, Any]) -> str:
+    """Why this clock, where it was not asked for by name."""
+    if summary.get("engine_asked") != "auto":
+        return ""
+    most = f"{summary['simpy_up_to']:,} devices"
+    return f" (chosen: {'up to' if summary['engine'] == 'simpy' else 'more than'} {most})"
 
 
 def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:

@@ -122,6 +122,25 @@ class FairLink:
         self._closed_bytes = 0  # of transfers that are over
         self._bases = [0] * classes  # sum of the positions from which a class's transfers count their bytes
 
+    @property
+    def unit(self) -> int:
+        """The units of a byte."""
+        return self._unit
+
+    @property
+    def caps(self) -> tuple[int, ...]:
+        """The rates of the classes [units/ms]."""
+        return tuple(self._caps)
+
+    @property
+    def capacity(self) -> int:
+        """The capacity now [units/ms]."""
+        return self._capacity
+
+    def rate(self, rate_bps: int) -> int:
+        """A rate [byte/s] in units per millisecond. Raises `InputError` for one that is out of range."""
+        return self._rate(rate_bps)
+
     def _rate(self, rate_bps: int) -> int:
         units = int(rate_bps) << self._unit_bits
         if not 0 <= units < LIMIT:

@@ -41,6 +41,8 @@ class Fleet(NamedTuple):
     wake_below: Ints  # a scheduled check-in takes place if its draw is below this
     by_week: Ints  # 1: `week_below` says it instead, by hour of the week
     week_below: Ints  # row cohort * 168 + hour of the local week
+    leaves: Ints  # 1: its devices may be away for long
+    breaks: Ints  # 1: a transfer may be broken off before its time (`until_ms`)
     gap_table: Ints  # start of a quantile table in `quantiles`, or NO_ROW: check-ins are scheduled
     online_table: Ints  # the same; NO_ROW: no absences
     offline_table: Ints
@@ -132,10 +134,10 @@ class Fleet(NamedTuple):
     recorded: Ints  # chain index the server's inventory has for it
     artefact: Ints  # being installed; NO_ROW: none fits
     state: Ints  # of the bench
-    look: Ints  # number of its latest check-in
+    look: Ints  # number of its latest check-in through a phone
     foreground: Ints  # 1: it is one with the app open
     session_until_ms: Ints  # the phone is there until then
-    until_ms: Ints  # the transfer under way is broken off then
+    until_ms: Ints  # the transfer under way is broken off then; for cohorts with `breaks`
     stalls: Ints  # 1: because nothing has come for too long, which counts as a failure
     away_from_ms: Ints  # its current or next absence
     away_to_ms: Ints
@@ -153,7 +155,7 @@ class Fleet(NamedTuple):
     attempts: Ints
     failures: Ints  # attempts of this round that count against the limit
     installs: Ints
-    wait_ms: Ints  # the latest back-off
+    wait_ms: Ints  # the latest back-off, where the next one depends on it
     sessions: Ints  # multicast sessions listened to for this artefact
     session_first: Ints  # number of the first of them
     heard_bytes: Ints  # in the latest
@@ -179,7 +181,7 @@ class Fleet(NamedTuple):
     cells: Ints  # batteries replaced
     start_uj: Ints  # charge of the present battery at `cell_since_ms`; NO_ROW: by its habit
     charged_ms: Ints  # the latest charge seen
-    drained_uj: Ints  # taken by updates since then
+    drained_uj: Ints  # taken by updates since then, where there is a cell
     reports: Ints  # sent
     resent: Ints
     error: Ints  # reason code of the step just taken, 0 if it went well
@@ -248,7 +250,8 @@ RULE_RESEND: Final = 41
 RULE_TWICE_BELOW: Final = 42
 RULE_PREMATURE_BELOW: Final = 43
 RULE_STALL: Final = 44
-RULES: Final = 45
+RULE_FREE_TOLD: Final = 45  # 1: an inventory says what storage is free
+RULES: Final = 46
 
 RUNNING: Final = 0
 HALT_OFFERS: Final = 1  # nobody is offered anything any more

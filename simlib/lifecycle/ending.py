@@ -88,10 +88,11 @@ def report(fleet: Fleet, now: int, i: int, outcome: int, reason: int) -> Step:
 def _send(fleet: Fleet, now: int, i: int, ready_ms: int) -> Step:
     """Send a report as soon as device `i` can be reached from `ready_ms` on, unless its defect is faster."""
     sent = reachable(fleet, i, ready_ms)
-    sick = fleet.sick_ms[i]
-    if sick != NO_ROW and sick <= sent and _silences(fleet, i):
-        fleet.phase[i] = _RESTING
-        return TIMER, int(max(sick, now)), 0
+    if fleet.defect[i] != NO_ROW:
+        sick = fleet.sick_ms[i]
+        if sick != NO_ROW and sick <= sent and _silences(fleet, i):
+            fleet.phase[i] = _RESTING
+            return TIMER, int(max(sick, now)), 0
     number = fleet.reports[i]
     fleet.reports[i] = number + 1
     key = fleet.key[i]
@@ -190,7 +191,7 @@ def fall_ill(fleet: Fleet, now: int, i: int) -> Step:
 
 def rested(fleet: Fleet, now: int, i: int) -> int:
     """What a resting device woke up for: 1 its defect, 2 a mended bond, 0 something it may be offered."""
-    if fleet.sick_ms[i] != NO_ROW and fleet.sick_ms[i] <= now:
+    if fleet.defect[i] != NO_ROW and fleet.sick_ms[i] != NO_ROW and fleet.sick_ms[i] <= now:
         return 1
     return 2 if fleet.outcome[i] == _LOST else 0
 
@@ -239,7 +240,7 @@ def afterwards(fleet: Fleet, now: int, i: int, signals: int) -> Step:
     outcome = fleet.outcome[i]
     refused = outcome == _UPDATED and fleet.running[i] != fleet.target[i]  # the answer; the release runs on
     wake = NEVER
-    if fleet.sick_ms[i] != NO_ROW:
+    if fleet.defect[i] != NO_ROW and fleet.sick_ms[i] != NO_ROW:
         wake = max(fleet.sick_ms[i], now)
     if fleet.halted[0] and not recovering(fleet, now):
         again = NEVER  # the operator's answer wakes whom it is for

@@ -205,7 +205,9 @@ def booted(fleet: Fleet, now: int, i: int) -> Step:
         fleet.finished_ms[i] = now
         fleet.error[i] = _R_NO_IMAGE
         return end(fleet, i, _BRICKED, _R_NO_IMAGE, fleet.kept_bytes[i])
-    if fleet.going_back[i]:  # the revert was cut short by an empty battery; the boot loader went on
+    if (
+        fleet.defect[i] != NO_ROW and fleet.going_back[i]
+    ):  # the revert was cut short by an empty battery; the boot loader went on
         return _gone_back(fleet, now, i)
     if running == fleet.target[i]:
         return _begin_trial(fleet, now, i)
@@ -216,7 +218,7 @@ def booted(fleet: Fleet, now: int, i: int) -> Step:
     if reason == _R_NONE:
         reason = _R_POWER_CUT
     fleet.reason[i] = _R_NONE
-    if running != fleet.rules[RULE_PRIMARY]:
+    if fleet.defect[i] != NO_ROW and running != fleet.rules[RULE_PRIMARY]:
         fleet.sick_ms[i] = NO_ROW  # the defect went with the release
     return start_over(fleet, now, i, reason)
 
@@ -224,13 +226,14 @@ def booted(fleet: Fleet, now: int, i: int) -> Step:
 def _begin_trial(fleet: Fleet, now: int, i: int) -> Step:
     fleet.phase[i] = _TRIAL
     length = fleet.self_test_ms[fleet.cohort[i]]
-    fleet.sick_ms[i] = NO_ROW
-    if fleet.drain_from_ms[i] != NO_ROW:
-        stop_drain(fleet, i, now)
-    if fleet.defect[i] != NO_ROW and fleet.target[i] == fleet.rules[RULE_PRIMARY]:
-        fleet.sick_ms[i] = now + fleet.onset_ms[i]
-        if _resets(fleet, i):
-            length = min(length, fleet.onset_ms[i])
+    if fleet.defect[i] != NO_ROW:
+        fleet.sick_ms[i] = NO_ROW
+        if fleet.drain_from_ms[i] != NO_ROW:
+            stop_drain(fleet, i, now)
+        if fleet.target[i] == fleet.rules[RULE_PRIMARY]:
+            fleet.sick_ms[i] = now + fleet.onset_ms[i]
+            if _resets(fleet, i):
+                length = min(length, fleet.onset_ms[i])
     return TIMER, now + length, 0
 
 
@@ -251,7 +254,7 @@ def tested(fleet: Fleet, now: int, i: int) -> Step:
     if not probation:
         return _plan(fleet, now, i, PLAN_CONFIRM)
     fleet.phase[i] = _PROBATION
-    if fleet.sick_ms[i] != NO_ROW and _resets(fleet, i) and fleet.sick_ms[i] > now:
+    if fleet.defect[i] != NO_ROW and fleet.sick_ms[i] > now and _resets(fleet, i):
         probation = min(probation, fleet.sick_ms[i] - now)
     return TIMER, now + probation, 0
 
@@ -266,6 +269,8 @@ def proved(fleet: Fleet, now: int, i: int) -> Step:
 
 
 def _shows(fleet: Fleet, now: int, i: int) -> bool:
+    if fleet.defect[i] == NO_ROW:
+        return False
     return bool(fleet.sick_ms[i] != NO_ROW and fleet.sick_ms[i] <= now)
 
 
@@ -312,7 +317,8 @@ def _gone_back(fleet: Fleet, now: int, i: int) -> Step:
     fleet.finished_ms[i] = now
     reason = _reason_of(fleet, i)
     fleet.error[i] = reason
-    fleet.sick_ms[i] = NO_ROW
+    if fleet.defect[i] != NO_ROW:
+        fleet.sick_ms[i] = NO_ROW
     if running == NO_ROW:
         return end(fleet, i, _BRICKED, _R_NO_IMAGE, fleet.kept_bytes[i])
     if running == fleet.target[i]:

@@ -27,6 +27,7 @@ from simlib.lifecycle.columns import (
     RULE_BATTERY_GATE,
     RULE_CHAIN,
     RULE_DEFERRALS,
+    RULE_FREE_TOLD,
     RULE_LINK,
     RULE_STORAGE,
     Fleet,
@@ -68,9 +69,9 @@ def check_in(fleet: Fleet, now: int, i: int) -> Step:
 def begin_round(fleet: Fleet, now: int, i: int, target: int) -> None:
     """Device `i` is offered release `target`: everything that belongs to one round starts anew."""
     if fleet.offered_ms[i] < 0:
-        fleet.offered_ms[i] = now
+        fleet.offered_ms[i] = now  # nothing is there yet of an earlier round
     else:
-        fleet.round[i] += 1
+        _forget_round(fleet, i)
     fleet.tries[i] = fleet.tries[i] + 1 if target == fleet.target[i] else 1
     chain = fleet.rules[RULE_CHAIN]
     artefact = fleet.offer[(fleet.kind[i] * chain + fleet.recorded[i]) * chain + target]
@@ -78,6 +79,11 @@ def begin_round(fleet: Fleet, now: int, i: int, target: int) -> None:
     fleet.artefact[i] = artefact
     fleet.outcome[i] = _PENDING
     fleet.reason[i] = _R_NONE
+    fleet.left_bytes[i] = 0 if artefact == NO_ROW else fleet.wire_bytes[artefact]
+
+
+def _forget_round(fleet: Fleet, i: int) -> None:
+    fleet.round[i] += 1
     fleet.finished_ms[i] = -1
     fleet.began[i] = 0
     fleet.put_off[i] = 0
@@ -87,7 +93,6 @@ def begin_round(fleet: Fleet, now: int, i: int, target: int) -> None:
     fleet.backed_up[i] = 0
     fleet.sessions[i] = 0
     fleet.resent[i] = 0
-    fleet.left_bytes[i] = 0 if artefact == NO_ROW else fleet.wire_bytes[artefact]
 
 
 def go_on(fleet: Fleet, now: int, i: int) -> Step:
@@ -175,9 +180,10 @@ def _owner_refuses(fleet: Fleet, i: int) -> int:
 
 
 def _has_room(fleet: Fleet, i: int, artefact: int) -> bool:
-    free = fleet.free_bytes[i]
-    if free != NO_ROW and free < fleet.wire_bytes[artefact]:
-        return False
+    if fleet.rules[RULE_FREE_TOLD]:
+        free = fleet.free_bytes[i]
+        if free != NO_ROW and free < fleet.wire_bytes[artefact]:
+            return False
     return bool(fleet.room[fleet.kind[i] * fleet.rules[RULE_ARTEFACTS] + artefact])
 
 

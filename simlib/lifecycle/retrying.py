@@ -71,7 +71,7 @@ def back_off(fleet: Fleet, i: int, failures: int) -> int:
         elif jitter == JITTER_DECORRELATED:
             before = max(fleet.wait_ms[i], least)
             wait = min(most, least + _up_to(fleet, i, number, 3 * before - least))
-    fleet.wait_ms[i] = wait
+            fleet.wait_ms[i] = wait
     return int(wait)
 
 

@@ -12,4 +12,5 @@ def spend(fleet: Fleet, i: int, part: int, radio_uj: int, flash_uj: int, compute
     fleet.flash_uj[i] += flash_uj
     fleet.compute_uj[i] += compute_uj
     fleet.phase_uj[i * ENERGY_PHASES + part] += total
-    fleet.drained_uj[i] += total
+    if fleet.cell_uj[fleet.cohort[i]]:
+        fleet.drained_uj[i] += total

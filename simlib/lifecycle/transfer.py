@@ -75,9 +75,10 @@ def join(fleet: Fleet, now: int, i: int) -> Step:
         # The link fails after a number of bytes drawn beforehand, at least one and short of all.
         run = 1 + below(fleet.key[i], _P_DROP_AT, attempt, run - 1)
     fleet.run_bytes[i] = run
-    until, stalls = _cut_off(fleet, i, now), _stalls_at(fleet, i, now)
-    fleet.stalls[i] = int(stalls < until)
-    fleet.until_ms[i] = min(until, stalls)
+    if fleet.breaks[fleet.cohort[i]]:
+        until, stalls = _cut_off(fleet, i, now), _stalls_at(fleet, i, now)
+        fleet.stalls[i] = int(stalls < until)
+        fleet.until_ms[i] = min(until, stalls)
     return JOIN, run, 0
 
 
@@ -182,7 +183,7 @@ def downloaded(fleet: Fleet, now: int, i: int) -> Step:
         return run_dry(fleet, now, i)
     if fleet.halted[0] == HALT_DOWNLOADS and stopped(fleet, now, i):
         return give_up(fleet, now, i, _R_HALTED)
-    if now == fleet.until_ms[i] and not fleet.stalls[i]:
+    if fleet.breaks[fleet.cohort[i]] and now == fleet.until_ms[i] and not fleet.stalls[i]:
         fleet.failures[i] -= 1
         fleet.error[i] = _why_cut(fleet, i, now)
         fleet.phase[i] = _BACKING_OFF

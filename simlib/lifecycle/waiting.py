@@ -45,9 +45,11 @@ def next_checkin(fleet: Fleet, i: int, earliest_ms: int) -> int:
     """
     if fleet.barred[i]:
         return NEVER
-    told = fleet.notified_ms[i]
-    if told < earliest_ms or online(fleet, i, told) != told:
-        told = NEVER
+    told = NEVER
+    if fleet.notified_below[fleet.cohort[i]]:
+        told = fleet.notified_ms[i]
+        if told < earliest_ms or online(fleet, i, told) != told:
+            told = NEVER
     horizon = fleet.rules[RULE_HORIZON]
     when = earliest_ms
     while True:
@@ -70,6 +72,8 @@ def next_checkin(fleet: Fleet, i: int, earliest_ms: int) -> int:
 
 def online(fleet: Fleet, i: int, time_ms: int) -> int:
     """`time_ms` if device `i` is there then, else when its absence ends."""
+    if not fleet.leaves[fleet.cohort[i]]:
+        return time_ms
     table = fleet.online_table[fleet.cohort[i]]
     while time_ms < fleet.away_from_ms[i] and fleet.absences[i]:
         number = fleet.absences[i] - 1
@@ -108,6 +112,8 @@ def _go_back(fleet: Fleet, i: int, number: int, back: int) -> None:
 
 def next_absence(fleet: Fleet, i: int, now: int) -> int:
     """When device `i` next goes away, at most `now` if it has gone by now; NEVER if it stays."""
+    if not fleet.leaves[fleet.cohort[i]]:
+        return NEVER
     if online(fleet, i, now) != now:
         return now
     leaves = fleet.away_from_ms[i]
@@ -125,10 +131,13 @@ def reachable(fleet: Fleet, i: int, time_ms: int) -> int:
 def notify(fleet: Fleet, i: int, now: int) -> None:
     """Send device `i`'s owner a notification at `now`; the row notes when the app is opened for it."""
     cohort = fleet.cohort[i]
+    below = fleet.notified_below[cohort]
+    if not below or not fleet.notifiable[i]:
+        return
     number = fleet.round[i]
     if fleet.offered_ms[i] >= 0:
         number += 1  # of the round that the notification is about
-    if not fleet.notifiable[i] or draw32(fleet.key[i], _P_NOTIFIED, number) >= fleet.notified_below[cohort]:
+    if draw32(fleet.key[i], _P_NOTIFIED, number) >= below:
         return
     draw = draw32(fleet.key[i], _P_REACTION, number)
     fleet.notified_ms[i] = now + 1 + sampled(fleet.quantiles, fleet.reaction_table[cohort], draw)
@@ -205,7 +214,7 @@ def _after_gaps(fleet: Fleet, i: int, cohort: int, earliest_ms: int) -> int:
 
 
 def _takes_place(fleet: Fleet, i: int, cohort: int, when: int, number: int) -> bool:
-    """Whether check-in `number`, due at `when`, takes place; if so the row is of this check-in."""
+    """Whether check-in `number`, due at `when`, takes place; if so a phone's row is of this check-in."""
     key = fleet.key[i]
     if fleet.by_week[cohort]:
         hour = (when + fleet.zone_ms[i] + fleet.rules[RULE_WEEKDAY_MS]) // HOUR_MS % WEEK_HOURS
@@ -214,13 +223,13 @@ def _takes_place(fleet: Fleet, i: int, cohort: int, when: int, number: int) -> b
         below = fleet.wake_below[cohort]
     if draw32(key, _P_WAKE, number) >= below:
         return False
-    foreground = 1
-    if fleet.phone[cohort]:
-        foreground = int(draw32(key, _P_FOREGROUND, number) < fleet.foreground_below[cohort])
-        if not foreground and not fleet.background[i]:
-            return False
-        if draw32(key, _P_PHONE, number) < fleet.phone_low_below[cohort]:
-            return False  # the app defers the work
+    if not fleet.phone[cohort]:
+        return True
+    foreground = int(draw32(key, _P_FOREGROUND, number) < fleet.foreground_below[cohort])
+    if not foreground and not fleet.background[i]:
+        return False
+    if draw32(key, _P_PHONE, number) < fleet.phone_low_below[cohort]:
+        return False  # the app defers the work
     fleet.look[i] = number
     fleet.foreground[i] = foreground
     return True

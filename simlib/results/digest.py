@@ -8,11 +8,15 @@ and a NUL. Columns added to the table later stay outside it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from simlib.results.device_table import DeviceTable, as_table, parts
 
 DIGEST_VERSION: Final = 1
 
@@ -55,14 +59,25 @@ TEXT_COLUMNS: Final = frozenset(
 )
 
 
-def digest_of(devices: pd.DataFrame | Mapping[str, Any]) -> str:
-    """The digest of a device table (rows in device order), in hexadecimal."""
+def digest_of(devices: DeviceTable | pd.DataFrame | Mapping[str, Any]) -> str:
+    """The digest of a device table (rows in device order), in hexadecimal. It is read in parts."""
+    table = as_table(devices)
     sha = hashlib.sha256()
     for name in DEVICE_COLUMNS:
         sha.update(name.encode() + b"\0")
-        values = devices[name]
-        if name in TEXT_COLUMNS:
-            sha.update("".join([f"{v}\0" for v in np.asarray(values, dtype=object).tolist()]).encode())
-        else:
-            sha.update(np.asarray(values, dtype="<i8").tobytes())
+        for part in parts(table):
+            if name in TEXT_COLUMNS:
+                sha.update(_written(*table.codes(name, *part)))
+            else:
+                sha.update(np.ascontiguousarray(table.column(name, *part), dtype="<i8").data)
     return sha.hexdigest()
+
+
+def _written(codes: NDArray[Any], names: Sequence[str]) -> bytes | memoryview:
+    """The names that the codes mean, each with its NUL, one behind the other."""
+    written = [f"{name}\0".encode() for name in names]
+    first = int(codes[0])
+    if (codes == first).all():
+        return written[first] * len(codes)
+    taken = pa.array(written, type=pa.large_binary()).take(pa.array(codes))
+    return memoryview(taken.buffers()[2])

@@ -8,25 +8,29 @@ from typing import Any
 import pandas as pd
 
 from simlib.outcomes import Outcome
+from simlib.results.device_table import DeviceTable, as_table, counted, parts, total
 from simlib.scenario.field_model import HarmSpec
 
 _DAY_MS = 86_400_000
 _GIGABYTE = 10**9
 
 
-def harm_of(prices: HarmSpec, devices: pd.DataFrame) -> dict[str, Any] | None:
+def harm_of(prices: HarmSpec, devices: DeviceTable | pd.DataFrame) -> dict[str, Any] | None:
     """The parts and their total, in `prices.currency`; None for a part without a price, or without any.
 
     A recall is due for each bricked and each lost device; a delivery for each device that began a download.
     """
-    stranded = int(devices["outcome"].isin([Outcome.BRICKED, Outcome.LOST]).sum())
-    parts = {
+    table = as_table(devices)
+    outcomes = counted(table, "outcome")
+    stranded = sum(outcomes.get(outcome.value, 0) for outcome in (Outcome.BRICKED, Outcome.LOST))
+    started = sum(int((table.column("started_ms", *part) >= 0).sum()) for part in parts(table))
+    amounts = {
         "recall": (prices.recall_per_brick, Fraction(stranded)),
-        "data": (prices.per_gigabyte, Fraction(int(devices["bytes_down"].sum()), _GIGABYTE)),
-        "delivery": (prices.per_delivery, Fraction(int((devices["started_ms"] >= 0).sum()))),
-        "exposure": (prices.per_exposed_device_day, Fraction(int(devices["exposed_ms"].sum()), _DAY_MS)),
+        "data": (prices.per_gigabyte, Fraction(total(table, "bytes_down"), _GIGABYTE)),
+        "delivery": (prices.per_delivery, Fraction(started)),
+        "exposure": (prices.per_exposed_device_day, Fraction(total(table, "exposed_ms"), _DAY_MS)),
     }
-    costs = {name: None if price is None else price * amount for name, (price, amount) in parts.items()}
+    costs = {name: None if price is None else price * amount for name, (price, amount) in amounts.items()}
     stated = [cost for cost in costs.values() if cost is not None]
     if not stated:
         return None

@@ -11,6 +11,7 @@ import pandas as pd
 
 from simlib.errors import InputError
 from simlib.results import store
+from simlib.results.device_table import DeviceTable, as_table
 
 if TYPE_CHECKING:
     from simlib.results.plots import Plots
@@ -21,46 +22,67 @@ class Run:
     """The result of one scenario. Made by `simlib.run`, or read back with `Run.load`."""
 
     def __init__(
-        self, scenario_toml: str, tables: Mapping[str, pd.DataFrame], summary: dict[str, Any]
+        self, scenario_toml: str, tables: Mapping[str, pd.DataFrame | DeviceTable], summary: dict[str, Any]
     ) -> None:
         self.scenario_toml = scenario_toml
         self.summary = summary
         self._tables = dict(tables)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process gets: whole frames."""
+        return vars(self) | {"_tables": {name: self._frame(name) for name in self._tables}}
+
+    def _frame(self, name: str) -> pd.DataFrame:
+        table = self._tables[name]
+        if not isinstance(table, pd.DataFrame):
+            self._tables[name] = table = table.frame()
+        return table
+
     @property
     def devices(self) -> pd.DataFrame:
-        """A row a device; times in ms since the start (−1: never), energy in µJ, bytes."""
-        return self._tables["devices"]
+        """A row a device; times in ms since the start (−1: never), energy in µJ, bytes.
+
+        The whole frame is made when it is first asked for, and kept.
+        """
+        return self._frame("devices")
+
+    @property
+    def device_table(self) -> DeviceTable:
+        """The same in parts, for a fleet whose frame the memory does not hold: single columns, some rows.
+
+        ``run.device_table.chunks(1_000_000)`` gives frames of a million devices, one after the other.
+        """
+        return as_table(self._tables["devices"])
 
     @property
     def groups(self) -> pd.DataFrame:
         """A row a rollout group."""
-        return self._tables["groups"]
+        return self._frame("groups")
 
     @property
     def timeline(self) -> pd.DataFrame:
         """State counts and bytes on the links over time, a row a sample."""
-        return self._tables["timeline"]
+        return self._frame("timeline")
 
     @property
     def alerts(self) -> pd.DataFrame:
         """What the service reported as it happened."""
-        return self._tables["alerts"]
+        return self._frame("alerts")
 
     @property
     def grants(self) -> pd.DataFrame:
         """When each transfer ended and how many bytes it was short: what `explain` replays a device with."""
-        return self._tables["grants"]
+        return self._frame("grants")
 
     @property
     def beliefs(self) -> pd.DataFrame:
         """How many devices of each group the server believes ended so, and how they did."""
-        return self._tables["beliefs"]
+        return self._frame("beliefs")
 
     @property
     def errors(self) -> pd.DataFrame:
         """A row a step that failed, in order."""
-        return self._tables["errors"]
+        return self._frame("errors")
 
     @property
     def digest(self) -> str:
@@ -79,10 +101,11 @@ class Run:
         from simlib.scenario import Scenario
         from simlib.simulation.explain import History, explain  # reading a saved run needs no simulation
 
-        if not 0 <= device < len(self.devices):
-            raise InputError(f"device: found {device}, expected 0 to {len(self.devices) - 1}")
+        table = self.device_table
+        if not 0 <= device < len(table):
+            raise InputError(f"device: found {device}, expected 0 to {len(table) - 1}")
         scenario = Scenario.from_toml(self.scenario_toml)
-        row = self.devices.iloc[device]
+        row = table.frame(device, device + 1).iloc[0]
         mine = self.grants[self.grants["device"] == device]
         history = History(
             opened_ms=int(self.groups["opened_ms"].iloc[int(row["group"]) - 1]),
@@ -91,7 +114,7 @@ class Run:
             interrupted="interrupted_at_ms" in self.summary,
             transfers=tuple(zip(mine["ended_ms"].tolist(), mine["missing_bytes"].tolist(), strict=True)),
             row=row.to_dict(),
-            devices=len(self.devices),
+            devices=len(table),
         )
         return explain(scenario, device, history)
 

@@ -11,6 +11,8 @@ from typing import Any
 import pandas as pd
 
 from simlib.errors import InputError
+from simlib.results.device_table import DeviceTable
+from simlib.results.parquet import first_line, read_table, write_table
 
 SCENARIO_FILE = "scenario.toml"
 SUMMARY_FILE = "summary.json"
@@ -42,7 +44,10 @@ def _essence(scenario_toml: bytes) -> list[bytes]:
 
 
 def write(
-    folder: Path, scenario_toml: str, tables: Mapping[str, pd.DataFrame], summary: Mapping[str, Any]
+    folder: Path,
+    scenario_toml: str,
+    tables: Mapping[str, pd.DataFrame | DeviceTable],
+    summary: Mapping[str, Any],
 ) -> None:
     """Write all files to a temporary folder beside `folder`, then put it in its place as a whole.
 
@@ -50,12 +55,12 @@ def write(
     one; InputError if `folder` holds anything else.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as name:
-        fresh = Path(name) / "run"
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as beside:
+        fresh = Path(beside) / "run"
         fresh.mkdir()
         (fresh / SCENARIO_FILE).write_text(scenario_toml, encoding="utf-8", newline="\n")
-        for table, frame in tables.items():
-            frame.to_parquet(fresh / f"{table}.parquet", index=False)
+        for name, table in tables.items():
+            write_table(fresh / f"{name}.parquet", table)
         write_summary(fresh, summary)
         while True:
             try:
@@ -66,7 +71,7 @@ def write(
                 if not folder.exists():
                     raise
                 _refuse_other_result(folder, scenario_toml, summary)
-                folder.rename(Path(name) / f"replaced-{len(list(Path(name).iterdir()))}")
+                folder.rename(Path(beside) / f"replaced-{len(list(Path(beside).iterdir()))}")
 
 
 def _refuse_other_result(folder: Path, scenario_toml: str, summary: Mapping[str, Any]) -> None:
@@ -92,20 +97,19 @@ def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
     temporary.replace(folder / SUMMARY_FILE)
 
 
-def read(folder: Path) -> tuple[str, dict[str, pd.DataFrame], dict[str, Any]]:
-    """Scenario text, tables and summary of a saved run. InputError if it is not one."""
+def read(folder: Path) -> tuple[str, dict[str, pd.DataFrame | DeviceTable], dict[str, Any]]:
+    """Scenario text, tables and summary of a saved run. InputError if it is not one.
+
+    A table of several row groups may be larger than the memory: it stays in its file until it is asked for.
+    """
     for name in (SCENARIO_FILE, SUMMARY_FILE, *(f"{table}.parquet" for table in TABLES)):
         if not (folder / name).is_file():
             found = "no such folder" if not folder.is_dir() else f"no {name}"
             raise InputError(f"{folder}: found {found}, expected the folder of a run")
     try:
-        tables = {table: pd.read_parquet(folder / f"{table}.parquet") for table in TABLES}
+        tables = {table: read_table(folder / f"{table}.parquet") for table in TABLES}
         summary = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
         scenario_toml = (folder / SCENARIO_FILE).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder}: found a damaged file ({_first_line(error)}), expected a run") from error
+        raise InputError(f"{folder}: found a damaged file ({first_line(error)}), expected a run") from error
     return scenario_toml, tables, summary
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from simlib.outcomes import Outcome
+from simlib.results.device_table import DeviceTable, as_table, counted, parts, total
 from simlib.results.digest import DIGEST_VERSION, digest_of
 
 FURTHER_TOTALS = ("energy_idle_uj", "bytes_up", "bytes_back")
@@ -27,16 +29,31 @@ class Timings:
     total_s: float
 
 
-def time_to_share(devices: pd.DataFrame, percent: int) -> int | None:
+def time_to_share(devices: DeviceTable | pd.DataFrame, percent: int) -> int | None:
     """When `percent` of the whole fleet ran the new version, confirmed [ms]; None if never."""
-    need = -(-len(devices) * percent // 100)
-    updated = devices[devices["outcome"] == Outcome.UPDATED]
-    times = updated["finished_ms"].to_numpy()
-    if "confirmed_ms" in devices:  # a fix or a later release may have come after it
-        confirmed = updated["confirmed_ms"].to_numpy()
-        times = np.where(confirmed >= 0, confirmed, times)
-    times = np.sort(times)
-    return int(times[need - 1]) if len(times) >= need > 0 else None
+    table = as_table(devices)
+    return _time_to_share(_updated_ms(table), len(table), percent)
+
+
+def _time_to_share(updated_ms: NDArray[np.int64], devices: int, percent: int) -> int | None:
+    need = -(-devices * percent // 100)
+    return int(np.partition(updated_ms, need - 1)[need - 1]) if len(updated_ms) >= need > 0 else None
+
+
+def _updated_ms(table: DeviceTable) -> NDArray[np.int64]:
+    """When each updated device had the new version."""
+    times = [np.empty(0, dtype=np.int64)]
+    for part in parts(table):
+        codes, names = table.codes("outcome", *part)
+        if Outcome.UPDATED.value not in names:
+            continue
+        updated = np.flatnonzero(codes == names.index(Outcome.UPDATED.value))
+        of_part = table.column("finished_ms", *part)[updated]
+        if "confirmed_ms" in table.names:  # a fix or a later release may have come after it
+            confirmed = table.column("confirmed_ms", *part)[updated]
+            of_part = np.where(confirmed >= 0, confirmed, of_part)
+        times.append(of_part)
+    return np.concatenate(times)
 
 
 def summarise(
@@ -44,7 +61,7 @@ def summarise(
     scenario: str,
     seed: int,
     engine: str,
-    devices: pd.DataFrame,
+    devices: DeviceTable | pd.DataFrame,
     halted_ms: int,
     exposure: Mapping[str, int] | None,
     events: int,
@@ -57,18 +74,19 @@ def summarise(
     harm: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Everything but the time it took to write the tables, which `Run.save` adds."""
-    counts = devices["outcome"].value_counts()
+    table = as_table(devices)
+    counts, updated_ms = counted(table, "outcome"), _updated_ms(table)
     summary: dict[str, Any] = {
         "scenario": scenario,
         "seed": seed,
         "engine": engine,
-        "devices": len(devices),
-        "digest": digest_of(devices),
+        "devices": len(table),
+        "digest": digest_of(table),
         "digest_version": DIGEST_VERSION,
-        "outcomes": {o.value: int(counts.get(o.value, 0)) for o in Outcome},
-        "time_to_50_ms": time_to_share(devices, 50),
-        "time_to_90_ms": time_to_share(devices, 90),
-        "time_to_95_ms": time_to_share(devices, 95),
+        "outcomes": {o.value: counts.get(o.value, 0) for o in Outcome},
+        "time_to_50_ms": _time_to_share(updated_ms, len(table), 50),
+        "time_to_90_ms": _time_to_share(updated_ms, len(table), 90),
+        "time_to_95_ms": _time_to_share(updated_ms, len(table), 95),
         "halted": halted_ms >= 0,
         "halted_at_ms": halted_ms if halted_ms >= 0 else None,
         "exposure_at_halt": dict(exposure) if exposure is not None else None,
@@ -77,10 +95,10 @@ def summarise(
         "write_s": 0.0,
     }
     for column in (*TOTALS, *FURTHER_TOTALS):
-        if column in devices:
-            summary[column] = int(devices[column].sum())
-    if "exposed_ms" in devices:
-        summary["exposed_device_days"] = round(int(devices["exposed_ms"].sum()) / DAY_MS, 3)
+        if column in table.names:
+            summary[column] = total(table, column)
+    if "exposed_ms" in table.names:
+        summary["exposed_device_days"] = round(total(table, "exposed_ms") / DAY_MS, 3)
     summary["duplicate_reports"] = duplicates
     summary["further_verdicts"] = further_verdicts
     summary["recalled_figures"] = list(recalled)

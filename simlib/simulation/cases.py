@@ -10,11 +10,12 @@ A power cut is drawn as a moment between the start of an install and the end of 
 uncut case's table of operation times tells which flash operation that moment falls into; for an empty battery
 it is the table of energies.
 
-The columns `Fleet.move_*` and `on_*` are this module's lists, and grow as cases are added.
+The columns `Fleet.move_*` and `on_*` are this module's arrays, and grow as cases are added.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -26,9 +27,10 @@ from simlib.device.bench import Bench
 from simlib.device.events import Boot, Confirm, Cut, Event, Install
 from simlib.device.precheck import has_room
 from simlib.device.transition import Transition
-from simlib.draws import Purpose, below, draw32, threshold
+from simlib.draws import Purpose, below, blocks, draw32, threshold
 from simlib.errors import InputError, Reason
 from simlib.fleet import Population
+from simlib.fleet.population import is_uniform
 from simlib.lifecycle.codes import REASON_CODE
 from simlib.lifecycle.columns import NO_ROW
 from simlib.release import Release, open_manifest
@@ -67,37 +69,48 @@ class Cases:
         bench: Bench,
         kinds: Sequence[tuple[int, DeviceConfig]],
         progress: Progress | None = None,
+        *,
+        every_bit: bool = False,
     ) -> None:
+        """`every_bit`: a flipped bit is the one drawn, not one that stands for all (see `_flipped`)."""
         self._spec = spec
         self._release = release
         self._bench = bench
-        self._kinds = tuple(kinds)
-        self.kind_cohorts = tuple(cohort for cohort, _ in self._kinds)
-        self.kind_configs = tuple(config for _, config in self._kinds)
-        self._progress = progress
+        self.kinds = tuple(kinds)
+        self.kind_cohorts = tuple(cohort for cohort, _ in self.kinds)
+        self.kind_configs = tuple(config for _, config in self.kinds)
+        self.progress = progress
+        self._every_bit = every_bit
+        faults = spec.faults
+        self._corrupt_below = threshold(faults.corruption)
+        self._forged_below = threshold(faults.forged)
+        self._cut_below = threshold(faults.power_cut)
+        self._rows: dict[tuple[str, Event, bool], int] = {}
         self._identity: list[str] = []  # of each state number
+        self._has_trial: list[bool] = []  # whether its layout has a second slot
         self._start: dict[tuple[int, int], int] = {}
         self._number = {artefact.name: n for n, artefact in enumerate(release.artefacts)}
         self.artefacts = tuple(artefact.name for artefact in release.artefacts)
         self.wire_bytes = [artefact.wire_bytes for artefact in release.artefacts]
         self.states: dict[str, int] = {}
         self.moves: list[Move] = []
-        self.on_install: list[int] = []  # row state * artefacts + artefact
-        self.on_boot: list[int] = []
-        self.on_confirm: list[int] = []
-        self.on_need_uj: list[int] = []
-        self.move_state: list[int] = []
-        self.move_verdict: list[int] = []
-        self.move_running: list[int] = []
-        self.move_cut: list[int] = []
-        self.move_ms: list[int] = []
-        self.move_flash_uj: list[int] = []
-        self.move_compute_uj: list[int] = []
+        # Arrays of 64-bit integers, which compiled code reads where they lie.
+        self.on_install = array("q")  # row state * artefacts + artefact
+        self.on_boot = array("q")
+        self.on_confirm = array("q")
+        self.on_need_uj = array("q")
+        self.move_state = array("q")
+        self.move_verdict = array("q")
+        self.move_running = array("q")
+        self.move_cut = array("q")
+        self.move_ms = array("q")
+        self.move_flash_uj = array("q")
+        self.move_compute_uj = array("q")
         manifests = [open_manifest(a.manifest, (release.verify_key,)) for a in release.artefacts]
         encrypted = release.decryption_key is not None
         self.room = [
             int(has_room(config, manifest, encrypted=encrypted))
-            for _, config in self._kinds
+            for _, config in self.kinds
             for manifest in manifests
         ]
         chain = range(len(release.images))
@@ -107,7 +120,7 @@ class Cases:
         ]
         self.offer = [
             self._choose(spec.cohorts[cohort], config, recorded, target)
-            for cohort, config in self._kinds
+            for cohort, config in self.kinds
             for recorded in chain
             for target in chain
         ]
@@ -129,12 +142,13 @@ class Cases:
         """The state of a device of this kind fresh from the factory, running the chain's number `base`."""
         known = self._start.get((kind, base))
         if known is None:
-            cohort, config = self._kinds[kind]
+            cohort, config = self.kinds[kind]
             try:
                 identity = self._bench.start(config, base)
             except InputError as error:
                 raise InputError(f"{self._spec.name}: cohorts.{cohort}.{error}") from None
-            known = self._start[kind, base] = self._state(identity)
+            has_trial = device_layouts.get(config.layout).has_trial
+            known = self._start[kind, base] = self._state(identity, has_trial)
         return known
 
     def find_regular(self, kind: int, base: int, recorded: int) -> None:
@@ -149,7 +163,7 @@ class Cases:
         artefact = self.offer[(kind * chain + recorded) * chain + target]
         if artefact == NO_ROW:
             return
-        in_place = not device_layouts.get(self._kinds[kind][1].layout).has_trial
+        in_place = not device_layouts.get(self.kinds[kind][1].layout).has_trial
         for _ in range(self._spec.transfer.attempts):
             found = self.moves[self.install(state, artefact)].found
             state = self.states[found.state]
@@ -207,16 +221,27 @@ class Cases:
         """
         faults = self._spec.faults
         event = Install(self.artefacts[artefact])
-        if draw32(key, Purpose.CORRUPTION, number) < threshold(faults.corruption):
-            bits = 8 * len(self._release.artefacts[artefact].blob)
-            event = replace(event, flip_bit=below(key, Purpose.CORRUPTION_BIT, number, bits))
-        if draw32(key, Purpose.FORGED, number) < threshold(faults.forged):
+        if draw32(key, Purpose.CORRUPTION, number) < self._corrupt_below:
+            event = replace(event, flip_bit=self._flipped(key, number, state, artefact))
+        if draw32(key, Purpose.FORGED, number) < self._forged_below:
             event = Install(event.artefact, forged=faults.forgery)
         plain = event == Install(event.artefact)
         row = self.install(state, artefact) if plain else self._run(state, event)
-        if draw32(key, Purpose.POWER_CUT, number) >= threshold(faults.power_cut):
+        if draw32(key, Purpose.POWER_CUT, number) >= self._cut_below:
             return row, NO_ROW
         return self._cut(state, event, row, draw32(key, Purpose.POWER_CUT_AT, number))
+
+    def _flipped(self, key: int, number: int, state: int, artefact: int) -> int:
+        """The bit of the artefact that arrives flipped.
+
+        A device with a second slot stores the blob and then compares its hash, before it looks at anything in
+        it; so whichever bit it is, the same is refused at the same cost, and what is left in the storage is
+        erased before it is read. One bit stands for all there (decision 15; a test compares them). Where the
+        only slot is overwritten, what is in the header counts, and it is the bit drawn.
+        """
+        bits = 8 * len(self._release.artefacts[artefact].blob)
+        bit = below(key, Purpose.CORRUPTION_BIT, number, bits)
+        return bit if self._every_bit or not self._has_trial[state] else 0
 
     def _cut(self, state: int, event: Install, row: int, moment: int) -> tuple[int, int]:
         """Rows for an install and the boot after it when power is cut at `moment` / 2**32 of the two."""
@@ -249,7 +274,11 @@ class Cases:
         return self._add(start, event, self._bench.run(start, event), cut=event.cut is not None)
 
     def _add(self, start: str, event: Event, found: Transition, *, cut: bool) -> int:
-        self._state(found.state)
+        known = self._rows.get((start, event, cut))
+        if known is not None:
+            return known
+        self._rows[start, event, cut] = len(self.moves)
+        self._state(found.state, self._has_trial[self.states[start]])
         self.moves.append(Move(start, event, found, cut))
         self.move_state.append(self.states[found.state])
         self.move_verdict.append(REASON_CODE[found.verdict])
@@ -258,16 +287,17 @@ class Cases:
         self.move_ms.append(up(found.time_ns, NS_PER_MS))
         self.move_flash_uj.append(up(found.flash_nj, NJ_PER_UJ))
         self.move_compute_uj.append(up(found.compute_nj, NJ_PER_UJ))
-        if self._progress is not None:
-            self._progress(len(self.moves))
+        if self.progress is not None:
+            self.progress(len(self.moves))
         return len(self.moves) - 1
 
-    def _state(self, identity: str) -> int:
+    def _state(self, identity: str, has_trial: bool) -> int:
         number = self.states.setdefault(identity, len(self._identity))
         if number == len(self._identity):
             self._identity.append(identity)
-            self.on_install += [NO_ROW] * len(self.artefacts)
-            self.on_need_uj += [NO_ROW] * len(self.artefacts)
+            self._has_trial.append(has_trial)
+            self.on_install.extend([NO_ROW] * len(self.artefacts))
+            self.on_need_uj.extend([NO_ROW] * len(self.artefacts))
             self.on_boot.append(NO_ROW)
             self.on_confirm.append(NO_ROW)
         return number
@@ -283,19 +313,24 @@ def kinds_of(
     """
     configs = [DeviceConfig.from_cohort(cohort) for cohort in spec.cohorts]
     kinds = list(enumerate(configs))
-    kind = population.cohort.copy()
+    # Wide enough for a row of `Cases.offer` to be worked out from one.
+    kind = population.cohort if is_uniform(population.cohort) else population.cohort.astype(np.int32)
+    if is_uniform(population.free_bytes) and population.free_bytes[0] < 0:
+        return tuple(kinds), kind
+    kind = kind.astype(np.int32)
     largest = max(artefact.wire_bytes for artefact in release.artefacts)
     for number, config in enumerate(configs):
         sector = config.sector_size_bytes
-        short = (
+        short = np.flatnonzero(
             (population.cohort == number)
             & (population.free_bytes >= 0)
             & (population.free_bytes < min(config.download_size_bytes, largest))
         )
-        sectors = population.free_bytes // sector
-        for count in np.unique(sectors[short]).tolist():
-            kind[short & (sectors == count)] = len(kinds)
-            kinds.append((number, replace(config, download_size_bytes=count * sector)))
+        counts, variant = np.unique(
+            population.free_bytes[short].astype(np.int64) // sector, return_inverse=True
+        )
+        kind[short] = len(kinds) + variant
+        kinds += [(number, replace(config, download_size_bytes=count * sector)) for count in counts.tolist()]
     return tuple(kinds), kind
 
 
@@ -303,7 +338,12 @@ def find_regular(
     cases: Cases, kind: np.ndarray, population: Population, devices: Iterable[int] | None = None
 ) -> None:
     """Find the regular cases of the population, or of `devices` alone, to explain them."""
-    chosen = np.arange(len(kind)) if devices is None else np.fromiter(devices, dtype=np.int64)
-    columns = [kind[chosen], population.base[chosen], population.recorded[chosen]]
-    for each in np.unique(np.stack(columns, axis=1), axis=0).tolist():
+    columns: tuple[np.ndarray, ...] = (kind, population.base, population.recorded)
+    if devices is not None:
+        chosen = np.fromiter(devices, dtype=np.int64)
+        columns = tuple(column[chosen] for column in columns)
+    occurs = np.zeros([int(column.max()) + 1 for column in columns], dtype=np.bool_)
+    for block in blocks(len(columns[0])):
+        occurs[tuple(column[block] for column in columns)] = True
+    for each in np.argwhere(occurs).tolist():
         cases.find_regular(*each)

@@ -6,16 +6,19 @@ of batteries and backups in `simlib.simulation.costs`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableSequence, Sequence
 from fractions import Fraction
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simlib.device import layouts
 from simlib.draws import CERTAIN, threshold
 from simlib.errors import InputError
 from simlib.fleet import Population, Route
+from simlib.fleet.population import is_uniform
 from simlib.lifecycle import columns as rule
 from simlib.lifecycle.columns import NEVER, NO_ROW, Fleet
 from simlib.lifecycle.waiting import DAY_MS, WEEK_HOURS
@@ -95,6 +98,7 @@ def rules_of(spec: ScenarioSpec, release: Release, artefacts: int, tables: Table
     """The scenario's numbers as rows of `Fleet.rules`."""
     rules = [0] * rule.RULES
     rules[rule.RULE_STORAGE] = int(spec.precheck.storage)
+    rules[rule.RULE_FREE_TOLD] = int(bool(spec.inventory.file))
     rules[rule.RULE_LINK] = int(spec.precheck.link)
     rules[rule.RULE_DEFERRALS] = spec.precheck.deferrals
     rules[rule.RULE_BATTERY_GATE] = int(spec.precheck.battery_gate == "energy")
@@ -189,8 +193,35 @@ def assemble(
     routes: Sequence[Route],
     release: Release,
     cases: Cases,
+    only: int | None = None,
 ) -> Fleet:
-    """The columns at time 0, as lists: the fastest for a clock in plain Python."""
+    """The columns at time 0, as lists: the fastest for a clock in plain Python.
+
+    With `only`, the fleet has one row, that of this device.
+    """
+    devices, others = columns_of(spec, population, kind, routes, release, cases)
+    if only is not None:
+        lists = {name: [int(column[only])] for name, column in devices.items()}
+        return Fleet(**lists, phase_uj=[0] * rule.ENERGY_PHASES, **others)
+    lists = {
+        name: [int(column[0])] * spec.devices if is_uniform(column) else column.tolist()
+        for name, column in devices.items()
+    }
+    return Fleet(**lists, phase_uj=[0] * (spec.devices * rule.ENERGY_PHASES), **others)
+
+
+def columns_of(
+    spec: ScenarioSpec,
+    population: Population,
+    kind: np.ndarray,
+    routes: Sequence[Route],
+    release: Release,
+    cases: Cases,
+) -> tuple[dict[str, NDArray[Any]], dict[str, MutableSequence[int]]]:
+    """The columns of `Fleet` at time 0: those with a row a device (see `device_columns`), and all others.
+
+    `phase_uj`, of which each device has `ENERGY_PHASES` rows, is in neither: it is 0 throughout.
+    """
     tables = Tables()
     cohorts = spec.cohorts
     habits = [habit_of(spec, c) for c in cohorts]
@@ -199,6 +230,7 @@ def assemble(
         costs_of(spec, c, h, r, cases.kind_configs[n], mean_presence(c, h))
         for n, (c, h, r) in enumerate(zip(cohorts, habits, routes, strict=True))
     ]
+    dead = [[o for o in link.outages if not o.capacity_bps] for link in spec.links]
     presence = [_presence(c, h) for c, h in zip(cohorts, habits, strict=True)]
     gates = [(o.phone_battery_low, o.phone_battery_high, o.phone_battery_least) for o in owners]
     by_cohort: dict[str, list[int]] = {
@@ -206,6 +238,17 @@ def assemble(
         "wake_below": [threshold(p[0]) for p in presence],
         "by_week": [int(len(set(p)) > 1) for p in presence],
         "week_below": [threshold(share) for p in presence for share in p],
+        "leaves": [int(h.online is not None or h.dormant_for is not None) for h in habits],
+        "breaks": [
+            int(
+                o.phone
+                or h.online is not None
+                or h.dormant_for is not None
+                or (spec.transfer.stall_ms > 0 and any(dead))
+                or (spec.rollout.window is not None and spec.rollout.window_ends == "cut")
+            )
+            for h, o in zip(habits, owners, strict=True)
+        ],
         "gap_table": [tables.start(h.gaps) for h in habits],
         "online_table": [tables.start(h.online) for h in habits],
         "offline_table": [tables.start(h.offline) for h in habits],
@@ -244,10 +287,8 @@ def assemble(
         by_cohort[name] = [getattr(cost, name) for cost in costs]
     devices = device_columns(spec, population, kind, routes, habits, owners, costs, release, cases)
     session_ms, listen_uj = _sessions(spec, routes, cases)
-    dead = [[o for o in link.outages if not o.capacity_bps] for link in spec.links]
     ends = list(accumulate(len(outages) for outages in dead))
-    return Fleet(
-        **devices,
+    others: dict[str, MutableSequence[int]] = dict(
         **by_cohort,
         outages_from=[0, *ends[:-1]],
         outages_to=ends,
@@ -280,6 +321,7 @@ def assemble(
         halted=[rule.RUNNING],
         recovery_ms=[NEVER],
     )
+    return devices, others
 
 
 def mean_presence(cohort: CohortSpec, habit: HabitSpec) -> Fraction:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from simlib.device import Step
 from simlib.lifecycle.codes import ASK, JOIN, OUTCOMES, REASONS, TIMER
@@ -21,9 +21,10 @@ from simlib.lifecycle.waiting import next_checkin, notify
 from simlib.scenario import Scenario
 from simlib.simulation.cases import Cases
 from simlib.simulation.columns import assemble
+from simlib.simulation.device_rows import NO_TEXT
 from simlib.simulation.run import prepare
 from simlib.simulation.supply import Supply
-from simlib.simulation.tables import NO_TEXT, close_pending
+from simlib.simulation.tables import close_pending
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,21 +103,21 @@ class History:
 
 def explain(scenario: Scenario, device: int, history: History) -> Explanation:
     """Replay `device` of a run of `scenario`. InputError if its inventory has another number of devices."""
-    prepared, _ = prepare(scenario, devices=[device], fleet_size=history.devices)
+    prepared, _ = prepare(scenario, devices=[device], fleet_size=history.devices, every_bit=True)
     spec, population = prepared.spec, prepared.population
     fleet = assemble(
-        spec, prepared.population, prepared.kind, prepared.routes, prepared.release, prepared.cases
+        spec, population, prepared.kind, prepared.routes, prepared.release, prepared.cases, only=device
     )
     halt = HALT_DOWNLOADS if spec.rollout.abort_downloads else HALT_OFFERS
     labels = [firmware.label for firmware in prepared.release.firmwares]
-    replay = _Replay(fleet, device, prepared.cases, Supply(fleet, prepared.cases, prepared.routes), labels)
+    replay = _Replay(fleet, _ROW, prepared.cases, Supply(fleet, prepared.cases, prepared.routes), labels)
     transfers = iter(history.transfers)
     recovery_ms = NEVER
     if history.halted_ms is not None and spec.recovery.on_halt != "stop":
         recovery_ms = history.halted_ms + spec.recovery.delay_ms
-    if history.opened_ms >= 0 and fleet.phase[device] == Phase.WAITING:
-        notify(fleet, device, history.opened_ms)
-        now = next_checkin(fleet, device, history.opened_ms + 1 if history.opened_ms else 0)
+    if history.opened_ms >= 0 and fleet.phase[_ROW] == Phase.WAITING:
+        notify(fleet, _ROW, history.opened_ms)
+        now = next_checkin(fleet, _ROW, history.opened_ms + 1 if history.opened_ms else 0)
     else:
         now = NEVER
     if history.opened_ms >= 0:
@@ -126,9 +127,9 @@ def explain(scenario: Scenario, device: int, history: History) -> Explanation:
             if not answered and now > recovery_ms:
                 # The operator's answer to the halt comes before what the device waits for.
                 answered = True
-                if fleet.phase[device] in (Phase.DONE, Phase.RESTING):
+                if fleet.phase[_ROW] in (Phase.DONE, Phase.RESTING):
                     fleet.halted[0], fleet.recovery_ms[0] = halt, recovery_ms
-                    now = min(now, recover(fleet, recovery_ms, device))
+                    now = min(now, recover(fleet, recovery_ms, _ROW))
             if now > history.end_ms:
                 break
             # A device's own step comes before the decisions of its millisecond, unless the halt caused it.
@@ -141,8 +142,8 @@ def explain(scenario: Scenario, device: int, history: History) -> Explanation:
                 now = value
             elif command == JOIN and (transfer := next(transfers, None)) is not None:
                 now, missing = transfer
-                transfer_ended(fleet, device, missing)
-                cut_off = now == fleet.until_ms[device]
+                transfer_ended(fleet, _ROW, missing)
+                cut_off = now == fleet.until_ms[_ROW]
                 broken_off = (
                     missing > 0 and halt == HALT_DOWNLOADS and now == history.halted_ms and not cut_off
                 )
@@ -152,7 +153,7 @@ def explain(scenario: Scenario, device: int, history: History) -> Explanation:
                 now = NEVER
     replay.book_the_rest(history.end_ms)
     close_pending(fleet, halted=history.halted_ms is not None, interrupted=history.interrupted)
-    outcome, reason = OUTCOMES[fleet.outcome[device]].value, REASONS[fleet.reason[device]].value
+    outcome, reason = OUTCOMES[fleet.outcome[_ROW]].value, REASONS[fleet.reason[_ROW]].value
     cohort = spec.cohorts[population.cohort[device]].name
     # What the device was given at the start differs too, where an inventory has changed since.
     given = {"cohort": cohort, "base_version": labels[population.base[device]]}
@@ -164,7 +165,7 @@ def explain(scenario: Scenario, device: int, history: History) -> Explanation:
         tuple(replay.lines),
         differs={
             name: (history.row[name], value)
-            for name, value in (given | _row_of(fleet, device, labels)).items()
+            for name, value in (given | _row_of(fleet, _ROW, labels)).items()
             if history.row[name] != value
         },
     )
@@ -189,6 +190,8 @@ def _row_of(fleet: Fleet, i: int, labels: list[str]) -> dict[str, Any]:
     }
 
 
+_ROW: Final = 0
+"""Of the device, which is alone in its columns."""
 _MOVING = (Phase.INSTALLING, Phase.POWER_OFF, Phase.REBOOTING, Phase.CONFIRMING, Phase.REVERTING)
 
 

@@ -34,7 +34,7 @@ def idle_energy_uj(
     The products are taken in two halves, so that a poll every millisecond for ten years stays within 64 bits.
     """
     gone = np.isin(fleet.outcome, [OUTCOME_CODE[Outcome.BRICKED], OUTCOME_CODE[Outcome.LOST]])
-    until_ms = np.where(gone, np.array(fleet.finished_ms, dtype=np.int64), end_ms)
+    until_ms = np.where(gone, np.asarray(fleet.finished_ms, dtype=np.int64), end_ms)
     there_ms = np.maximum(until_ms - _away_ms(spec, population, until_ms), 0)
     energy = np.zeros(len(until_ms), dtype=np.int64)
     for number, (cohort, route) in enumerate(zip(spec.cohorts, routes, strict=True)):
@@ -55,16 +55,18 @@ def idle_energy_uj(
 
 
 def _drained(fleet: Fleet, until_ms: NDArray[np.int64]) -> NDArray[np.int64]:
-    since = np.array(fleet.drain_from_ms, dtype=np.int64)
-    rate = np.array([*fleet.defect_uj_per_hour, 0], dtype=np.int64)[np.array(fleet.defect)]
+    if not any(fleet.defect_uj_per_hour):
+        return np.zeros(len(until_ms), dtype=np.int64)
+    since = np.asarray(fleet.drain_from_ms, dtype=np.int64)
+    rate = np.array([*fleet.defect_uj_per_hour, 0], dtype=np.int64)[np.asarray(fleet.defect)]
     drained: NDArray[np.int64] = np.where(since == NO_ROW, 0, (until_ms - since) // HOUR_MS * rate)
-    return np.maximum(drained, 0) + np.array(fleet.leaked_uj, dtype=np.int64)
+    return np.maximum(drained, 0) + np.asarray(fleet.leaked_uj, dtype=np.int64)
 
 
 def _away_ms(spec: ScenarioSpec, population: Population, until_ms: NDArray[np.int64]) -> NDArray[np.int64]:
     """For how long each device was away before `until_ms`: the absences that `lifecycle.waiting` draws."""
     habits = [habit_of(spec, cohort) for cohort in spec.cohorts]
-    first_back = np.maximum(dormant_until_ms(spec, population, habits), 0)
+    first_back = np.maximum(dormant_until_ms(spec, population, habits), 0).astype(np.int64)
     away: NDArray[np.int64] = np.minimum(first_back, until_ms)
     for number, habit in enumerate(habits):
         if habit.online is None or habit.offline is None:

@@ -4,23 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from simlib.engine.link import CLASSES_MAX, FairLink, unit_bits
 from simlib.errors import InputError
 from simlib.fleet import Population, Route
+from simlib.fleet.population import Column, looked_up
 from simlib.scenario.model import ScenarioSpec
 
 
 @dataclass(frozen=True)
 class Attachment:
-    """Links by number, and for each device its link and its rate class on it."""
+    """Links by number, and for each device its link and its rate class on it, as columns and as lists."""
 
     links: tuple[FairLink, ...]
-    link: list[int]
-    rate_class: list[int]
+    link_column: Column
+    class_column: Column
     capacities: tuple[tuple[tuple[int, int], ...], ...]  # of each link: from when [ms] it has which [byte/s]
+
+    @cached_property
+    def link(self) -> list[int]:
+        """`link_column` in Python's integers."""
+        numbers: list[int] = self.link_column.tolist()
+        return numbers
+
+    @cached_property
+    def rate_class(self) -> list[int]:
+        """`class_column` in Python's integers."""
+        numbers: list[int] = self.class_column.tolist()
+        return numbers
 
 
 def attach(
@@ -52,14 +66,15 @@ def attach(
     links = tuple(
         FairLink(classes, link.capacity_bps, bits) for link, classes in zip(spec.links, caps, strict=True)
     )
-    class_of = np.empty(spec.devices, dtype=np.int64)
+    # The class of each rate of each cohort on each link; a rate that is not a link's own has none there.
+    table = np.full((len(routes), len(caps), max(len(route.rates_bps) for route in routes)), -1)
     for number, route in enumerate(routes):
         for at, classes in enumerate(caps):
-            members = (population.cohort == number) & (population.link == at)
-            if members.any():
-                known = np.array([classes.index(rate) for rate in route.rates_bps], dtype=np.int64)
-                class_of[members] = known[population.rate[members]]
-    return Attachment(links, population.link.tolist(), class_of.tolist(), _capacities(spec))
+            for rate, bps in enumerate(route.rates_bps):
+                if bps in classes:
+                    table[number, at, rate] = classes.index(bps)
+    class_column = looked_up(table, population.cohort, population.link, population.rate)
+    return Attachment(links, population.link, class_column, _capacities(spec))
 
 
 def _capacities(spec: ScenarioSpec) -> tuple[tuple[tuple[int, int], ...], ...]:

@@ -8,12 +8,24 @@ old version long after their group opened, an install outside the window, a link
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Protocol
 
-from simlib.engine.link import FairLink
 from simlib.engine.order import Rank
 from simlib.scenario.field_model import AlertSpec
 from simlib.simulation.recorder import Alert
 from simlib.simulation.service import Service, Timer
+
+
+class SharedLink(Protocol):
+    """What the rules need of a link."""
+
+    @property
+    def active(self) -> int:
+        """The number of transfers on it."""
+
+    def fair_share(self, rate_bps: int) -> Fraction:
+        """What a transfer of a class of `rate_bps` gets now, as a share of that rate."""
 
 
 class Monitor:
@@ -23,7 +35,7 @@ class Monitor:
         self,
         rules: AlertSpec,
         service: Service,
-        links: Sequence[tuple[str, FairLink, int]],
+        links: Sequence[tuple[str, SharedLink, int]],
         clock: Timer,
         raise_alert: Callable[[Alert], None],
     ) -> None:
@@ -48,15 +60,10 @@ class Monitor:
         """Nothing is awaited of open groups any more."""
         self._opened.clear()
 
-    def received(self, now: int, group: int) -> None:
-        """A verdict has arrived for a device of `group`."""
-        if self._rules.failure_rate >= 1:
-            return
-        seen = self._service.view(group)
-        bad = seen.judged >= self._rules.min_sample and seen.errors > self._rules.failure_rate * seen.judged
-        self._hold(
-            "failure-rate", group, bad, now, group + 1, f"{seen.errors} of {seen.judged} judged devices"
-        )
+    def failing(self, now: int, group: int, errors: int, judged: int) -> None:
+        """The failure rate of a group has risen above the rule's (see `tally.rate_changed`)."""
+        detail = f"{errors} of {judged} judged devices"
+        self._raise(Alert(now, "warning", "failure-rate", group + 1, -1, detail))
 
     def vanished(self, now: int, group: int, device: int) -> None:
         """A device that had reported success is silent for too long."""
@@ -72,7 +79,7 @@ class Monitor:
             for group, opened_ms in self._opened.items():
                 seen = self._service.view(group)
                 waiting = seen.judged + seen.skipped < seen.size
-                quiet_ms = now - max(opened_ms, self._service.last_report_ms[group])
+                quiet_ms = now - max(opened_ms, self._service.last_report_ms(group))
                 stalled = waiting and quiet_ms >= self._rules.stalled_ms
                 self._hold("stalled-group", group, stalled, now, group + 1, f"no message for {quiet_ms} ms")
         if self._rules.silent_ms:

@@ -7,9 +7,12 @@ without the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from simlib.lifecycle.codes import OUTCOMES
 from simlib.lifecycle.columns import Fleet
@@ -48,6 +51,9 @@ class Recorder:
     errors: list[tuple[int, int, int, int, int]] = field(default_factory=list)
     """Of each step that failed: time, device, phase it was in, reason code, attempts so far."""
     on_alert: Callable[[Alert], None] | None = None
+    grant_parts: list[NDArray[np.int64]] = field(default_factory=list)
+    """Grants and errors that a compiled clock wrote, in order, instead of `grants` and `errors`."""
+    error_parts: list[NDArray[np.int64]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.counts = [0] * len(STATES)
@@ -66,11 +72,25 @@ class Recorder:
         """A step of a device failed."""
         self.errors.append((now, device, phase, reason, attempt))
 
+    def grant_rows(self) -> NDArray[np.int64]:
+        """All grants, a row each."""
+        return _rows(self.grants, self.grant_parts, 3)
+
+    def error_rows(self) -> NDArray[np.int64]:
+        """All errors, a row each."""
+        return _rows(self.errors, self.error_parts, 5)
+
     def alert(self, alert: Alert) -> None:
         """Note an alert and pass it on."""
         self.alerts.append(alert)
         if self.on_alert is not None:
             self.on_alert(alert)
+
+
+def _rows(
+    written: Sequence[tuple[int, ...]], parts: Sequence[NDArray[np.int64]], width: int
+) -> NDArray[np.int64]:
+    return np.concatenate([np.array(written, dtype=np.int64).reshape(-1, width), *parts])
 
 
 def state_of(fleet: Fleet, i: int) -> int:

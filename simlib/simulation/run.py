@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -12,6 +13,7 @@ import pandas as pd
 
 from simlib.device.bench import Bench
 from simlib.device.memo import Memo
+from simlib.engine.order import Rank
 from simlib.errors import InputError
 from simlib.fleet import Inventory, InventoryReport, Population, Route, populate, read_inventory, routes_of
 from simlib.release import Recovery, Release, build_release
@@ -20,15 +22,22 @@ from simlib.scenario import Scenario
 from simlib.scenario.calibration import Figure, recalled
 from simlib.scenario.model import ReleaseSpec, ScenarioSpec
 from simlib.scenario.toml_text import shown
-from simlib.simulation import tables
+from simlib.simulation import keeping, tables
+from simlib.simulation.bound import Exposure
+from simlib.simulation.capacity import check_memory
 from simlib.simulation.cases import Cases, find_regular, kinds_of
-from simlib.simulation.columns import assemble
+from simlib.simulation.columns import assemble, columns_of
+from simlib.simulation.compiled_run import CompiledRun
+from simlib.simulation.device_rows import device_rows
 from simlib.simulation.links import attach
 from simlib.simulation.recorder import Alert, Recorder
-from simlib.simulation.simpy_run import Exposure, Extra, SimpyRun
+from simlib.simulation.rows import DeviceRows
+from simlib.simulation.simpy_run import Extra, SimpyRun
 from simlib.simulation.supply import Supply
 
-ENGINES = ("auto", "simpy")
+ENGINES = ("auto", "simpy", "compiled", "fused")
+SIMPY_UP_TO = 6_000
+"""Devices up to which `auto` takes the SimPy clock: it answers in about two seconds."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,7 @@ class Prepared:
 class Simulated:
     """What came out: tables by name, and facts beside them. Times in ms (−1: never) or wall-clock seconds."""
 
-    tables: Mapping[str, pd.DataFrame]
+    tables: Mapping[str, pd.DataFrame | DeviceRows]
     engine: str
     halted_ms: int
     exposure: Exposure | None
@@ -70,8 +79,9 @@ def prepare(
     fleet_size: int | None = None,
     memo: Memo | None = None,
     on_case: Callable[[int], None] | None = None,
+    every_bit: bool = False,
 ) -> tuple[Prepared, float]:
-    """Build release, population and cases; also the seconds the bench took.
+    """Build release, population and cases; also the seconds the bench took. `every_bit` is as in `Cases`.
 
     Raises `InputError`, also for an inventory that has not `fleet_size` devices, if that is given.
     """
@@ -95,7 +105,10 @@ def prepare(
     population = populate(spec, release.primary, routes, inventory)
     began = time.perf_counter()
     kinds, kind = kinds_of(spec, population, release)
-    cases = Cases(spec, release, Bench(release, memo), kinds, on_case)
+    if every_bit:
+        cases = Cases(spec, release, Bench(release, memo), kinds, on_case, every_bit=True)
+    else:
+        cases = keeping.take(spec, release, memo, kinds, on_case)
     find_regular(cases, kind, population, devices)
     report = None if inventory is None else inventory.report
     prepared = Prepared(spec, release, population, routes, kind, cases, report)
@@ -149,11 +162,21 @@ def stands_on(spec: ScenarioSpec, routes: tuple[Route, ...]) -> tuple[tuple[str,
     return tuple(sorted(uses))
 
 
-def engine_for(name: str) -> str:
-    """The clock that runs when `name` is asked for. InputError for one that does not exist."""
+def engine_for(name: str, devices: int, *, extra: bool = False) -> str:
+    """The clock that runs so many devices when `name` is asked for; `extra`: with processes of a notebook's
+    own.
+
+    InputError for one that does not exist, or a compiled one for such processes, which only SimPy runs.
+    """
     if name not in ENGINES:
         raise InputError(f"engine: found {name!r}, expected one of {', '.join(ENGINES)}")
-    return "simpy"
+    if extra:
+        if name not in ("auto", "simpy"):
+            raise InputError(f"engine: found {name!r} with SimPy processes of your own, expected simpy")
+        return "simpy"
+    if name == "auto":
+        return "simpy" if devices <= SIMPY_UP_TO else "fused"
+    return name
 
 
 def simulate(
@@ -163,45 +186,59 @@ def simulate(
     extra: Extra | None = None,
     on_alert: Callable[[Alert], None] | None = None,
     on_case: Callable[[int], None] | None = None,
+    watch: Callable[[Callable[[], int]], None] | None = None,
     memo: Memo | None = None,
+    record: bool = True,
 ) -> Simulated:
-    """Simulate `scenario` from time 0 to its horizon; see `simlib.study.run` for the arguments."""
-    clock_name = engine_for(engine)
+    """Simulate `scenario` from time 0 to its horizon; see `simlib.study.run` for the arguments.
+
+    Without `record` the tables of transfers, failed steps and beliefs are left out.
+    """
+    clock_name = engine_for(engine, scenario.spec.devices, extra=extra is not None)
+    check_memory(scenario.spec, clock_name, record=record)
     began = time.perf_counter()
     prepared, bench_s = prepare(scenario, memo=memo, on_case=on_case)
     spec, population, routes = prepared.spec, prepared.population, prepared.routes
-    fleet = assemble(spec, population, prepared.kind, routes, prepared.release, prepared.cases)
-    recorder = Recorder(spec.devices, on_alert=on_alert)
-    supply = Supply(fleet, prepared.cases, routes)
-    bound = SimpyRun(
-        spec,
-        fleet,
-        population.group.tolist(),
-        attach(spec, population, routes, max(prepared.cases.wire_bytes)),
-        make_policy(spec.rollout),
-        recorder,
-        supply,
-    )
+    clock_name = engine_for(engine, spec.devices, extra=extra is not None)
+    bound = _bind(clock_name, prepared, on_alert, record=record)
+    if watch is not None:
+        watch(lambda: int(bound.clock.now))
     started = time.perf_counter()
     interrupted_ms = None
     try:
-        bound.run(extra)
+        if isinstance(bound, SimpyRun):
+            bound.run(extra)
+        else:
+            bound.run()
     except KeyboardInterrupt:
         interrupted_ms = bound.clock.now
-    wall_s = time.perf_counter() - started - supply.seconds
+        if clock_name == "fused":  # its devices have run ahead: once more, and only so far
+            bound = _bind("compiled", prepared, None, record=record)  # its alerts have been told
+            bound.clock.after(interrupted_ms, Rank.SAMPLING, _stop)
+            with suppress(KeyboardInterrupt):
+                bound.run()
+    wall_s = time.perf_counter() - started - bound.supply.seconds
+    fleet, recorder, supply = bound.fleet, bound.recorder, bound.supply
     end_ms = spec.horizon_ms if interrupted_ms is None else interrupted_ms
     halted = bound.log.halted_ms >= 0
     tables.close_pending(fleet, halted=halted, interrupted=interrupted_ms is not None)
-    devices = tables.device_table(spec, population, prepared.release, prepared.cases, routes, fleet, end_ms)
+    devices = device_rows(spec, population, prepared.release, prepared.cases, routes, fleet, end_ms)
+    keeping.give_back(prepared.cases, spec, prepared.release, memo)
     return Simulated(
         tables={
             "devices": devices,
             "groups": tables.group_table(devices, bound.log, bound.service.silent()),
             "timeline": tables.timeline_table(recorder),
             "alerts": tables.alert_table(recorder),
-            "grants": tables.grant_table(recorder),
-            "beliefs": tables.belief_table(devices),
-            "errors": tables.error_table(recorder),
+            **(
+                {
+                    "grants": tables.grant_table(recorder),
+                    "beliefs": tables.belief_table(devices),
+                    "errors": tables.error_table(recorder),
+                }
+                if record
+                else {}
+            ),
         },
         engine=clock_name,
         halted_ms=bound.log.halted_ms,
@@ -216,3 +253,36 @@ def simulate(
         bench_s=bench_s + supply.seconds,
         wall_s=wall_s,
     )
+
+
+def _bind(
+    clock: str, prepared: Prepared, on_alert: Callable[[Alert], None] | None, *, record: bool
+) -> SimpyRun | CompiledRun:
+    """Everything a clock of this name needs, at time 0."""
+    spec, population, routes, cases = prepared.spec, prepared.population, prepared.routes, prepared.cases
+    attachment = attach(spec, population, routes, max(cases.wire_bytes))
+    recorder = Recorder(spec.devices, on_alert=on_alert)
+    policy = make_policy(spec.rollout)
+    if clock == "simpy":
+        fleet = assemble(spec, population, prepared.kind, routes, prepared.release, cases)
+        group = population.group.tolist()
+        supply = Supply(fleet, cases, routes)
+        return SimpyRun(spec, fleet, group, attachment, policy, recorder, supply)
+    devices, others = columns_of(spec, population, prepared.kind, routes, prepared.release, cases)
+    return CompiledRun(
+        spec,
+        population,
+        routes,
+        devices,
+        others,
+        attachment,
+        policy,
+        recorder,
+        cases,
+        fused=clock == "fused",
+        record=record,
+    )
+
+
+def _stop(_now: int) -> None:
+    raise KeyboardInterrupt

@@ -4,25 +4,21 @@ It knows only the messages that arrive. The rules of asking are those of `simlib
 service looks at whole ticks of its interval, and a tick at which nothing the policy asked for has
 happened is skipped. At a tick the policy has seen every message up to and including that millisecond;
 only the first question, at time 0, comes before anything has happened.
+
+The counting itself is `simlib.simulation.tally`'s, which a compiled clock does by itself.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from simlib.engine.order import Rank
-from simlib.lifecycle.codes import (
-    SIGNAL_FAILED,
-    SIGNAL_OFFERED,
-    SIGNAL_SKIPPED,
-    SIGNAL_STARTED,
-    SIGNAL_SUCCEEDED,
-    SIGNAL_TWICE,
-)
+from simlib.lifecycle.codes import SIGNAL_STARTED
 from simlib.lifecycle.columns import NEVER
 from simlib.rollout.policy import Action, Counter, GroupView, Policy, View
+from simlib.simulation import tally as counting
+from simlib.simulation.tally import COUNTERS, Tally
 
 
 class Timer(Protocol):
@@ -40,34 +36,19 @@ class Service:
         self,
         policy: Policy,
         sizes: Sequence[int],
-        group_of: Sequence[int],
+        tally: Tally,
         interval_ms: int,
         clock: Timer,
         act: Callable[[int, Action], None],
     ) -> None:
-        groups = len(sizes)
+        """`sizes` are the groups'."""
+        self.tally = tally
         self._policy = policy
         self._interval_ms = interval_ms
         self._clock = clock
         self._act = act
-        self._group_of = group_of
         self._sizes = tuple(sizes)
-        self._offered = [0] * groups
-        self._started = [0] * groups
-        self._counts = {counter: [0] * groups for counter in Counter}
-        self._failed = [0] * groups
-        self._silent = [0] * groups
-        self._skipped = [0] * groups
-        self._vanished = [0] * groups
-        self._seen = bytearray(len(group_of))  # offered once
-        self._settled = bytearray(len(group_of))
-        self.duplicates = 0
-        """Reports that arrived a second time."""
-        self.further_verdicts = 0
-        """Verdicts on devices that had one: of a further round or release, or against what came too early."""
-        self.last_report_ms = [-1] * groups
-        self._deadlines: deque[tuple[int, int]] = deque()
-        self._armed: dict[tuple[Counter, int], int] = {}
+        self._expecting = False
         self._ask_ms = NEVER
         self._asked_ms = -1
 
@@ -75,80 +56,71 @@ class Service:
         """Ask the policy for the first time, at time 0."""
         self._ask(0)
 
+    @property
+    def duplicates(self) -> int:
+        """Reports that arrived a second time."""
+        return int(self.tally.state[counting.AT_DUPLICATES])
+
+    @property
+    def further_verdicts(self) -> int:
+        """Verdicts on devices that had one: of a further round or release, or against what came too early."""
+        return int(self.tally.state[counting.AT_FURTHER])
+
     def silent(self) -> tuple[int, ...]:
         """Devices of each group that began and missed the deadline."""
-        return tuple(self._silent)
+        return tuple(int(n) for n in self.tally.silent)
+
+    def last_report_ms(self, group: int) -> int:
+        """When the group was last heard of, −1 if never."""
+        return int(self.tally.last_report_ms[group])
 
     def receive(self, now: int, device: int, signals: int) -> None:
         """Take the messages of one device at `now`."""
-        group = self._group_of[device]
-        if signals & SIGNAL_OFFERED and not self._seen[device]:
-            self._seen[device] = 1
-            self._offered[group] += 1
-        self.duplicates += bool(signals & SIGNAL_TWICE)
-        self.last_report_ms[group] = now
-        if signals & SIGNAL_STARTED:
-            self._started[group] += 1
-            self._expect(now, device)
-        if signals & (SIGNAL_SUCCEEDED | SIGNAL_FAILED | SIGNAL_SKIPPED):
-            if self._settled[device]:
-                self.further_verdicts += 1
-                return
-            self._settled[device] = 1
-            if signals & SIGNAL_SUCCEEDED:
-                self._count(now, group, Counter.SUCCEEDED, Counter.JUDGED, Counter.SETTLED)
-            elif signals & SIGNAL_FAILED:
-                self._failed[group] += 1
-                self._count(now, group, Counter.ERRORS, Counter.JUDGED, Counter.SETTLED)
-            else:
-                self._skipped[group] += 1
-                self._count(now, group, Counter.SETTLED)
+        counting.receive(self.tally, now, device, signals)
+        if signals & SIGNAL_STARTED and not self._expecting:
+            self._expect()
+        self.look(now)
+
+    def look(self, now: int) -> None:
+        """Have the policy asked if a number it wants to be asked at was reached."""
+        state = self.tally.state
+        if state[counting.AT_TRIPPED]:
+            state[counting.AT_TRIPPED] = 0
+            self._ask_at(now)
 
     def vanish(self, now: int, device: int) -> None:
         """A device that reported success has not been heard of for too long."""
-        group = self._group_of[device]
-        self._vanished[group] += 1
-        self._count(now, group, Counter.ERRORS)
+        group = self.tally.group[device]
+        self.tally.vanished[group] += 1
+        counting.count(self.tally, counting.ERRORS, group)
+        self.look(now)
 
     def view(self, group: int) -> GroupView:
         """What the service knows of one group."""
+        tally = self.tally
         return GroupView(
             size=self._sizes[group],
-            offered=self._offered[group],
-            started=self._started[group],
-            succeeded=self._counts[Counter.SUCCEEDED][group],
-            failed=self._failed[group],
-            silent=self._silent[group],
-            skipped=self._skipped[group],
-            vanished=self._vanished[group],
+            offered=int(tally.offered[group]),
+            started=int(tally.started[group]),
+            succeeded=counting.counted(tally, counting.SUCCEEDED, group),
+            failed=int(tally.failed[group]),
+            silent=int(tally.silent[group]),
+            skipped=int(tally.skipped[group]),
+            vanished=int(tally.vanished[group]),
         )
 
-    def _expect(self, now: int, device: int) -> None:
-        if self._policy.deadline_ms <= 0:
-            return
-        due = now + self._policy.deadline_ms
-        if not self._deadlines:
+    def _expect(self) -> None:
+        """Have the next deadline looked at when it comes."""
+        due = counting.next_deadline(self.tally)
+        self._expecting = due < NEVER
+        if self._expecting:
             self._clock.after(due, Rank.DEADLINE, self._expire)
-        # One constant deadline: devices fall due in the order in which they began.
-        self._deadlines.append((due, device))
 
     def _expire(self, now: int) -> None:
-        while self._deadlines and self._deadlines[0][0] <= now:
-            _, device = self._deadlines.popleft()
-            if not self._settled[device]:
-                self._settled[device] = 1
-                group = self._group_of[device]
-                self._silent[group] += 1
-                self._count(now, group, Counter.ERRORS, Counter.JUDGED, Counter.SETTLED)
-        if self._deadlines:
-            self._clock.after(self._deadlines[0][0], Rank.DEADLINE, self._expire)
-
-    def _count(self, now: int, group: int, *counters: Counter) -> None:
-        for counter in counters:
-            counts = self._counts[counter]
-            counts[group] += 1
-            if counts[group] == self._armed.get((counter, group)):
-                self._ask_at(now)
+        while counting.next_deadline(self.tally) <= now:
+            counting.give_up_on(self.tally)
+        self.look(now)
+        self._expect()
 
     def _ask_at(self, earliest_ms: int) -> None:
         """Have the policy asked at the first tick at or after `earliest_ms`, and at no tick twice."""
@@ -164,7 +136,9 @@ class Service:
     def _ask(self, now: int) -> None:
         self._ask_ms = NEVER
         self._asked_ms = now
-        self._armed = {}
+        armed = self.tally.armed
+        for row in range(len(armed)):
+            armed[row] = 0
         decision = self._policy.decide(View(now, self._views()))
         for action in decision.actions:
             self._act(now, action)
@@ -172,10 +146,16 @@ class Service:
         if wake.at_ms is not None:
             self._ask_at(wake.at_ms)
         for group, counter, least in wake.counts:
-            if self._counts[counter][group] >= least:
-                self._ask_at(now)
-            else:
-                self._armed[counter, group] = min(least, self._armed.get((counter, group), least))
+            self._arm(now, group, counter, least)
+
+    def _arm(self, now: int, group: int, counter: Counter, least: int) -> None:
+        tally, number = self.tally, COUNTERS.index(counter)
+        if counting.counted(tally, number, group) >= least:
+            self._ask_at(now)
+            return
+        row = number * len(self._sizes) + group
+        known = tally.armed[row]
+        tally.armed[row] = least if not known else min(least, known)
 
     def _views(self) -> tuple[GroupView, ...]:
         return tuple(map(self.view, range(len(self._sizes))))

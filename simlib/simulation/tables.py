@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from simlib.errors import Reason
-from simlib.fleet import Population, Route
-from simlib.lifecycle.codes import OUTCOME_CODE, OUTCOMES, REASON_CODE, REASONS
-from simlib.lifecycle.columns import ENERGY_NAMES, ENERGY_PHASES, Fleet
+from simlib.lifecycle.codes import OUTCOME_CODE, REASON_CODE, REASONS
+from simlib.lifecycle.columns import Fleet
 from simlib.lifecycle.phases import Phase
 from simlib.outcomes import Outcome
-from simlib.release import Release
-from simlib.scenario.model import ScenarioSpec
-from simlib.simulation.cases import Cases
-from simlib.simulation.devices import had_updated
-from simlib.simulation.idle import idle_energy_uj
+from simlib.simulation.bound import RunLog
+from simlib.simulation.device_rows import PART_ROWS
 from simlib.simulation.recorder import STATES, Recorder
-from simlib.simulation.simpy_run import RunLog
-
-NO_TEXT = "none"
+from simlib.simulation.rows import DeviceRows
 
 
 def close_pending(fleet: Fleet, *, halted: bool, interrupted: bool = False) -> None:
@@ -30,134 +26,46 @@ def close_pending(fleet: Fleet, *, halted: bool, interrupted: bool = False) -> N
 
     One that could never be reached was never offered the release: `deferred`, and what kept it away.
     """
-    pending, deferred = OUTCOME_CODE[Outcome.PENDING], OUTCOME_CODE[Outcome.DEFERRED]
-    for i, phase in enumerate(fleet.phase):
-        if phase < Phase.REPORTING:
-            fleet.outcome[i] = pending
-            if fleet.barred[i]:
-                fleet.outcome[i] = deferred  # the server never heard of it: no report
-                fleet.reason[i] = fleet.barred[i]
-                continue
-            if halted and fleet.started_ms[i] < 0:
-                reason = Reason.ROLLOUT_HALTED
-            elif interrupted:
-                reason = Reason.INTERRUPTED
-            else:
-                reason = Reason.HORIZON if fleet.offered_ms[i] >= 0 else Reason.NOT_OFFERED
-            fleet.reason[i] = REASON_CODE[reason]
+    late = REASON_CODE[Reason.INTERRUPTED if interrupted else Reason.HORIZON]
+    unasked = REASON_CODE[Reason.INTERRUPTED if interrupted else Reason.NOT_OFFERED]
+    for start in range(0, len(fleet.phase), PART_ROWS):
+        part = slice(start, min(start + PART_ROWS, len(fleet.phase)))
+        which = np.flatnonzero(np.asarray(fleet.phase[part]) < Phase.REPORTING)
+        if not len(which):
+            continue
+        barred, offered_ms, started_ms = (
+            np.asarray(column[part])[which] for column in (fleet.barred, fleet.offered_ms, fleet.started_ms)
+        )
+        why = np.where(offered_ms >= 0, late, unasked)
+        if halted:
+            why[started_ms < 0] = REASON_CODE[Reason.ROLLOUT_HALTED]
+        # The server never heard of a barred one: no report.
+        ends = np.where(barred > 0, OUTCOME_CODE[Outcome.DEFERRED], OUTCOME_CODE[Outcome.PENDING])
+        _set(fleet.outcome, start + which, ends)
+        _set(fleet.reason, start + which, np.where(barred > 0, barred, why))
 
 
-def device_table(
-    spec: ScenarioSpec,
-    population: Population,
-    release: Release,
-    cases: Cases,
-    routes: Sequence[Route],
-    fleet: Fleet,
-    end_ms: int,
-) -> pd.DataFrame:
-    """`devices.parquet`, version 1, of a run that ended at `end_ms`."""
-    cohorts = spec.cohorts
-    labels = np.array([firmware.label for firmware in release.firmwares] + [NO_TEXT], dtype=object)
-    artefacts = np.array([*cases.artefacts, NO_TEXT], dtype=object)
-    outcomes = np.array([o.value for o in OUTCOMES] + [NO_TEXT], dtype=object)
-    reasons = np.array([r.value for r in REASONS], dtype=object)
-
-    def of_cohort(attribute: str) -> np.ndarray:
-        return np.array([getattr(c, attribute) for c in cohorts], dtype=object)[population.cohort]
-
-    parts = np.array(fleet.phase_uj, dtype=np.int64).reshape(-1, ENERGY_PHASES)
-    further = {
-        "energy_idle_uj": idle_energy_uj(spec, population, routes, fleet, end_ms),
-        **{f"energy_{name}_uj": parts[:, n] for n, name in enumerate(ENERGY_NAMES)},
-        "zone": np.array([z.name for z in spec.zones], dtype=object)[population.zone],
-        "link": np.array([link.name for link in spec.links], dtype=object)[population.link],
-        "bytes_up": np.array(fleet.bytes_up, dtype=np.int64),
-        "bytes_back": np.array(fleet.bytes_back, dtype=np.int64),
-        "rounds": np.array(fleet.round, dtype=np.int64) + (np.array(fleet.offered_ms) >= 0),
-        "confirmed_ms": np.array(fleet.confirmed_ms, dtype=np.int64),
-        "defect": _defect_names(spec, fleet),
-        "defect_shown": np.array(fleet.shown, dtype=bool),
-        "settings_lost": np.array(fleet.settings_lost, dtype=bool),
-        "exposed_ms": exposed_ms(spec, fleet, had_updated(population, release.primary), end_ms),
-    }
-    if population.names is not None:
-        further["name"] = population.names
-    return pd.DataFrame(
-        {
-            "device": np.arange(spec.devices, dtype=np.int64),
-            "cohort": of_cohort("name"),
-            "hardware": of_cohort("hardware"),
-            "layout": of_cohort("layout"),
-            "group": population.group + 1,
-            "base_version": labels[population.base],
-            "final_version": labels[np.array(fleet.running)],
-            "artefact": artefacts[np.array(fleet.artefact)],
-            "outcome": outcomes[np.array(fleet.outcome)],
-            "reason": reasons[np.array(fleet.reason)],
-            "reported_outcome": outcomes[np.array(fleet.reported)],
-            "attempts": np.array(fleet.attempts, dtype=np.int64),
-            "bytes_down": np.array(fleet.bytes_down, dtype=np.int64),
-            "bytes_wasted": np.array(fleet.bytes_wasted, dtype=np.int64),
-            "energy_radio_uj": np.array(fleet.radio_uj, dtype=np.int64),
-            "energy_flash_uj": np.array(fleet.flash_uj, dtype=np.int64),
-            "energy_compute_uj": np.array(fleet.compute_uj, dtype=np.int64),
-            "offered_ms": np.array(fleet.offered_ms, dtype=np.int64),
-            "started_ms": np.array(fleet.started_ms, dtype=np.int64),
-            "finished_ms": np.array(fleet.finished_ms, dtype=np.int64),
-            "reported_ms": np.array(fleet.reported_ms, dtype=np.int64),
-            **further,
-        }
-    )
+def _set(column: Any, which: NDArray[np.int64], values: NDArray[Any]) -> None:
+    if not isinstance(column, list):
+        column[which] = values
+        return
+    for row, value in zip(which.tolist(), values.tolist(), strict=True):
+        column[row] = value
 
 
-def _defect_names(spec: ScenarioSpec, fleet: Fleet) -> np.ndarray:
-    """The defect that each device would meet in the release, or `none`."""
-    names = np.array([d.name for d in spec.defects] + ["faults.defect", NO_TEXT], dtype=object)
-    of_devices: np.ndarray = names[np.array(fleet.defect)]
-    return of_devices
-
-
-def exposed_ms(
-    spec: ScenarioSpec, fleet: Fleet, from_start: NDArray[np.bool_], end_ms: int
-) -> NDArray[np.int64]:
-    """For how long each device ran a version that the release mends while the exploit was about.
-
-    From the publication and the exploit's onset until the device confirmed the release or a later one, or
-    stopped running anything; a device that was brought back is exposed again. Those of `from_start` had the
-    release before the rollout.
-    """
-    n = len(fleet.phase)
-    reported = spec.disclosure.reported_ms
-    if reported is None:
-        return np.zeros(n, dtype=np.int64)
-    start = max(reported + spec.disclosure.embargo_ms + spec.disclosure.exploit_ms, 0)
-    outcome = np.array(fleet.outcome)
-    finished = np.array(fleet.finished_ms, dtype=np.int64)
-    confirmed = np.array(fleet.confirmed_ms, dtype=np.int64)
-    until = np.where(confirmed >= 0, confirmed, end_ms)
-    until = np.where((outcome == OUTCOME_CODE[Outcome.BRICKED]) & (confirmed < 0), finished, until)
-    exposed = np.where(from_start, 0, np.maximum(until - start, 0))
-    back = outcome == OUTCOME_CODE[Outcome.ROLLED_BACK]
-    again = np.maximum(end_ms - np.maximum(finished, start), 0)
-    result: NDArray[np.int64] = exposed + np.where(back, again, 0)
-    return result
-
-
-def group_table(devices: pd.DataFrame, log: RunLog, silent: Sequence[int]) -> pd.DataFrame:
+def group_table(devices: DeviceRows, log: RunLog, silent: Sequence[int]) -> pd.DataFrame:
     """`groups.parquet`: the truth by group, and how many began and then missed the deadline."""
     groups = len(log.groups)
-    number = devices["group"].to_numpy() - 1
-    table = {
-        "group": np.arange(1, groups + 1),
-        "size": np.bincount(number, minlength=groups),
-        "offered": np.bincount(number[devices["offered_ms"].to_numpy() >= 0], minlength=groups),
-    }
-    for outcome in ("updated", "reverted", "bricked", "lost", "failed"):
-        ended = (devices["outcome"] == outcome).to_numpy(dtype=bool)
-        table[outcome] = np.bincount(number[ended], minlength=groups)
+    offered = np.zeros(groups, dtype=np.int64)
+    for start in range(0, len(devices), PART_ROWS):
+        number = devices.column("group", start, start + PART_ROWS) - 1
+        was = devices.column("offered_ms", start, start + PART_ROWS) >= 0
+        offered += np.bincount(number[was], minlength=groups)
+    counts, (outcomes,) = _counts(devices, groups, "outcome")
+    ended = ("updated", "reverted", "bricked", "lost", "failed")
     return pd.DataFrame(
-        table
+        {"group": np.arange(1, groups + 1), "size": counts.sum(axis=1), "offered": offered}
+        | {outcome: counts[:, outcomes.index(outcome)] for outcome in ended}
         | {
             "silent": np.array(silent, dtype=np.int64),
             "opened_ms": np.array([group.opened_ms for group in log.groups], dtype=np.int64),
@@ -165,6 +73,20 @@ def group_table(devices: pd.DataFrame, log: RunLog, silent: Sequence[int]) -> pd
             "decision": [group.decision for group in log.groups],
         }
     )
+
+
+def _counts(devices: DeviceRows, groups: int, *columns: str) -> tuple[NDArray[np.int64], list[list[str]]]:
+    """How many devices there are: an axis for the group, then one for each column of names; and the names."""
+    names = [list(devices.codes(column, 0, 0)[1]) for column in columns]
+    shape = (groups, *map(len, names))
+    counts = np.zeros(math.prod(shape), dtype=np.int64)
+    for start in range(0, len(devices), PART_ROWS):
+        stop = start + PART_ROWS
+        cell = devices.column("group", start, stop) - 1
+        for column, of in zip(columns, names, strict=True):
+            cell = cell * len(of) + devices.codes(column, start, stop)[0]
+        counts += np.bincount(cell, minlength=len(counts))
+    return counts.reshape(shape), names
 
 
 def timeline_table(recorder: Recorder) -> pd.DataFrame:
@@ -185,19 +107,20 @@ def alert_table(recorder: Recorder) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(columns))
 
 
-def belief_table(devices: pd.DataFrame) -> pd.DataFrame:
+def belief_table(devices: DeviceRows) -> pd.DataFrame:
     """`beliefs.parquet`: for each group, how many devices the server believes ended so, and how they did."""
-    counts = devices.groupby(["group", "reported_outcome", "outcome"], observed=True).size()
-    return (
-        counts.reset_index(name="devices")
-        .rename(columns={"reported_outcome": "believed", "outcome": "true"})
-        .astype({"devices": "int64"})
-    )
+    parts = range(0, len(devices), PART_ROWS)
+    groups = max(int(devices.column("group", start, start + PART_ROWS).max()) for start in parts)
+    counts, (believed, true) = _counts(devices, groups, "reported_outcome", "outcome")
+    rows = sorted((int(g) + 1, believed[b], true[t]) for g, b, t in np.argwhere(counts))
+    numbers = [counts[g - 1, believed.index(b), true.index(t)] for g, b, t in rows]
+    frame = pd.DataFrame(rows, columns=["group", "believed", "true"])
+    return frame.assign(devices=np.array(numbers, dtype=np.int64))
 
 
 def error_table(recorder: Recorder) -> pd.DataFrame:
     """`errors.parquet`: a row a step that failed, in order: what the device was doing, why it failed."""
-    errors = np.array(recorder.errors, dtype=np.int64).reshape(-1, 5)
+    errors = recorder.error_rows()
     phases = np.array([phase.name.lower() for phase in Phase], dtype=object)
     reasons = np.array([r.value for r in REASONS], dtype=object)
     return pd.DataFrame(
@@ -213,5 +136,5 @@ def error_table(recorder: Recorder) -> pd.DataFrame:
 
 def grant_table(recorder: Recorder) -> pd.DataFrame:
     """`grants.parquet`: a row a transfer, in the order in which they ended."""
-    grants = np.array(recorder.grants, dtype=np.int64).reshape(-1, 3)
+    grants = recorder.grant_rows()
     return pd.DataFrame({"device": grants[:, 0], "ended_ms": grants[:, 1], "missing_bytes": grants[:, 2]})

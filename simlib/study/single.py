@@ -16,6 +16,7 @@ from simlib.scenario import Scenario
 from simlib.scenario.sources import recalled_keys
 from simlib.simulation import Simulated, simulate
 from simlib.simulation.recorder import Alert
+from simlib.simulation.run import SIMPY_UP_TO
 from simlib.simulation.simpy_run import Extra
 
 
@@ -26,6 +27,7 @@ def run(
     extra: Extra | None = None,
     on_alert: Callable[[Alert], None] | None = None,
     on_case: Callable[[int], None] | None = None,
+    watch: Callable[[Callable[[], int]], None] | None = None,
     memo: bool = True,
 ) -> Run:
     """Simulate one scenario: an object, a preset's name or a file.
@@ -44,6 +46,7 @@ def run(
         extra=extra,
         on_alert=on_alert,
         on_case=on_case,
+        watch=watch,
         memo=Memo.open_default() if memo else None,
     )
     summary = summarise(
@@ -62,6 +65,7 @@ def run(
         inventory=None if made.inventory is None else _inventory(made.inventory),
         harm=harm_of(scenario.spec.harm, made.tables["devices"]),
     )
+    summary |= {"engine_asked": engine, "simpy_up_to": SIMPY_UP_TO}
     return Run(scenario.to_toml(), made.tables, summary)
 
 

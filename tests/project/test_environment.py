@@ -134,6 +134,20 @@ def test_the_development_lock_holds_all_of_the_other_in_the_same_versions(target
     assert set(pins("requirements.lock", target)) <= set(pins("requirements-dev.lock", target))
 
 
+@pytest.mark.parametrize("lock", LOCKS)
+def test_no_lock_holds_a_peer_that_benchmarks_measure_against(lock: str) -> None:
+    peers = {
+        canonicalize_name(Requirement(r).name) for r in PYPROJECT["project"]["optional-dependencies"]["bench"]
+    }
+    held = {
+        match["name"]
+        for line in (ROOT / lock).read_text(encoding="utf-8").splitlines()
+        if (match := PIN.fullmatch(line))
+    }
+    assert {"cimba", "salabim"} <= peers
+    assert peers & held == set()
+
+
 CONDA = next((path for path in map(shutil.which, ("mamba", "conda", "micromamba")) if path), None)
 
 

@@ -227,11 +227,11 @@ def test_a_run_of_no_bytes_or_of_no_hour_has_hours_of_none(runs):
 
 def test_asking_changes_no_table(runs):
     for run in runs.values():
-        before = {name: table.copy() for name, table in run._tables.items()}
+        before = {name: getattr(run, name).copy() for name in run._tables}
         summary = dict(run.summary)
         update_energy(run), update_years(run), bytes_by_hour(run)
         for name, table in before.items():
-            pd.testing.assert_frame_equal(table, run._tables[name])
+            pd.testing.assert_frame_equal(table, getattr(run, name))
         assert summary == run.summary
 
 

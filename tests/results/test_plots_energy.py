@@ -94,10 +94,10 @@ def test_a_run_in_which_nothing_happened_can_be_drawn(nothing, plot):
 @pytest.mark.parametrize("plot", PLOTS)
 def test_drawing_changes_no_table(runs, plot):
     run = runs["copies"]
-    before = {name: table.copy() for name, table in run._tables.items()}
+    before = {name: getattr(run, name).copy() for name in run._tables}
     getattr(run.plot, plot)()
     for name, table in before.items():
-        pd.testing.assert_frame_equal(table, run._tables[name])
+        pd.testing.assert_frame_equal(table, getattr(run, name))
 
 
 @pytest.mark.parametrize(

@@ -161,6 +161,13 @@ def test_the_time_to_a_share_counts_the_whole_fleet():
     assert (summary["time_to_50_ms"], summary["time_to_90_ms"], summary["time_to_95_ms"]) == (400, 800, None)
 
 
+def test_the_time_to_a_share_is_that_of_the_confirmation_where_there_is_one():
+    confirmed_ms = np.where(np.arange(10) < 5, 10 * np.arange(10), -1)
+    devices = device_frame(n=10, finished_ms=np.arange(10) * 100, confirmed_ms=confirmed_ms)
+    summary = summary_of(devices)
+    assert (summary["time_to_50_ms"], summary["time_to_90_ms"]) == (40, 800)
+
+
 def test_outcomes_name_every_outcome_and_sum_to_the_fleet():
     summary = summary_of(device_frame())
     assert sum(summary["outcomes"].values()) == summary["devices"] == 5

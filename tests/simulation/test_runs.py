@@ -270,14 +270,50 @@ def find_faulty(prepared, installs=1):
     return rows
 
 
-def test_every_flipped_bit_is_a_case_of_its_own(smoke):
+def test_for_explain_every_flipped_bit_is_a_case_of_its_own(smoke):
     prepared, _ = simulation_run.prepare(
-        smoke.with_({"faults.corruption": 1, "faults.power_cut": 0, "devices": 60})
+        smoke.with_({"faults.corruption": 1, "faults.power_cut": 0, "devices": 60}), every_bit=True
     )
     asked = len(find_faulty(prepared, installs=2))
     flips = [m.event.flip_bit for m in prepared.cases.moves if isinstance(m.event, Install)]
     flipped = [bit for bit in flips if bit is not None]
     assert len(flipped) == asked > 60 and len(set(flipped)) > 0.9 * len(flipped)
+
+
+def afterwards(cases, row):
+    """What the bench says of a move and of the update that follows it: all that a fleet looks up."""
+    story = []
+    artefact = cases.artefacts.index(cases.moves[row].event.artefact)
+    for _ in range(3):
+        names = ("verdict", "running", "cut", "ms", "flash_uj", "compute_uj")
+        story.append(tuple(getattr(cases, f"move_{name}")[row] for name in names))
+        state = cases.move_state[row]
+        row = cases.install(state, artefact) if len(story) == 1 else cases.boot(state)
+    return story
+
+
+@pytest.mark.parametrize("payload", ["delta", "full"])
+def test_whichever_bit_is_flipped_a_device_with_a_second_slot_goes_on_as_with_the_one_that_stands_for_all(
+    smoke, payload
+):
+    scenario = smoke.with_(
+        {"faults.corruption": 1, "faults.power_cut": 0, "devices": 60, "release.payload": payload}
+    )
+    one, each = (simulation_run.prepare(scenario, every_bit=every)[0] for every in (False, True))
+    told = [[afterwards(p.cases, row) for row, _ in find_faulty(p)] for p in (one, each)]
+    assert told[0] == told[1]
+    assert len(told[0]) > 40 and len(one.cases.moves) < len(each.cases.moves) // 2
+
+
+def test_where_the_only_slot_is_overwritten_it_is_the_bit_drawn(smoke):
+    single = smoke.with_(
+        {"faults.corruption": 1, "faults.power_cut": 0, "devices": 40, "cohorts.0.layout": "single-slot"}
+    )
+    cases = simulation_run.prepare(single)[0].cases
+    state = next(n for n, has_trial in enumerate(cases._has_trial) if not has_trial)
+    full = cases.full_of[-1]
+    bits = {cases.moves[cases.faulty_install(key, 0, state, full)[0]].event.flip_bit for key in range(20)}
+    assert len(bits) == 20
 
 
 def test_a_faulty_case_is_the_same_whenever_and_in_whatever_company_it_is_asked_for(smoke):

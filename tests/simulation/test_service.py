@@ -1,5 +1,9 @@
 """The service counts messages once, enforces the deadline, and asks the policy at the right ticks only."""
 
+from fractions import Fraction
+
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,9 +13,27 @@ from simlib.lifecycle.codes import (
     SIGNAL_SKIPPED,
     SIGNAL_STARTED,
     SIGNAL_SUCCEEDED,
+    SIGNAL_TWICE,
 )
+from simlib.lifecycle.columns import NEVER
 from simlib.rollout.policy import Action, Counter, Decision, Verb, View, Wake
 from simlib.simulation.service import Service
+from simlib.simulation.tally import (
+    ERRORS,
+    JUDGED,
+    RATE_HIGH,
+    RATE_LOW,
+    RATE_SAME,
+    count,
+    counted,
+    counted_errors,
+    counted_judged,
+    give_up_on,
+    next_deadline,
+    rate_changed,
+    receive,
+    tally_of,
+)
 
 
 class Agenda:
@@ -47,11 +69,16 @@ class Script:
         return Decision((Action(Verb.OPEN, 0),) if len(self.asked) == 1 else (), self._wake)
 
 
-def service(policy, devices=10, interval_ms=100):
+def counters(group=(0,) * 10, deadline_ms=0, rate=Fraction(1), min_sample=1):
+    """A tally of devices in these groups, on lists."""
+    return tally_of(list(group), max(group) + 1, deadline_ms, rate, min_sample, lambda rows: [0] * rows)
+
+
+def service(policy, group=(0,) * 10, interval_ms=100):
     agenda, actions = Agenda(), []
-    made = Service(
-        policy, [devices], [0] * devices, interval_ms, agenda, lambda now, a: actions.append((now, a))
-    )
+    sizes = [list(group).count(number) for number in range(max(group) + 1)]
+    tally = counters(group, policy.deadline_ms)
+    made = Service(policy, sizes, tally, interval_ms, agenda, lambda now, a: actions.append((now, a)))
     made.start()
     return made, agenda, actions
 
@@ -144,3 +171,135 @@ def test_skipping_ticks_shows_the_policy_what_asking_at_every_tick_would(message
         return met[0] if met else None
 
     assert first_met(Script(Wake(counts=((0, Counter.ERRORS, least),)))) == first_met(Dense(Wake()))
+
+
+def test_a_group_was_last_heard_of_at_its_last_message_of_whatever_kind():
+    made, _, _ = service(Script(Wake()), group=(0, 1, 1))
+    assert [made.last_report_ms(group) for group in (0, 1)] == [-1, -1]
+    made.receive(40, 1, SIGNAL_OFFERED)
+    made.receive(70, 2, SIGNAL_STARTED)
+    assert [made.last_report_ms(group) for group in (0, 1)] == [-1, 70]
+
+
+def test_groups_are_counted_apart_and_what_comes_twice_once():
+    made, _, _ = service(Script(Wake()), group=(0, 1, 1, 1))
+    for device in range(4):
+        made.receive(10, device, SIGNAL_OFFERED | SIGNAL_STARTED)
+        made.receive(15, device, SIGNAL_OFFERED)  # a second round
+    made.receive(20, 0, SIGNAL_SUCCEEDED | SIGNAL_TWICE)
+    made.receive(20, 1, SIGNAL_FAILED)
+    made.receive(21, 1, SIGNAL_SUCCEEDED)  # a further verdict
+    made.receive(22, 2, SIGNAL_SKIPPED)
+    first, second = made.view(0), made.view(1)
+    assert (first.size, first.offered, first.started, first.succeeded, first.judged) == (1, 1, 1, 1, 1)
+    assert (second.size, second.offered, second.started, second.failed, second.skipped) == (3, 3, 3, 1, 1)
+    assert (second.succeeded, second.errors, second.judged) == (0, 1, 1)
+    assert (made.duplicates, made.further_verdicts) == (1, 1)
+
+
+def test_a_vanished_device_is_an_error_and_no_second_verdict():
+    policy = Script(Wake(counts=((1, Counter.ERRORS, 1),)))
+    made, agenda, _ = service(policy, group=(0, 1))
+    made.receive(10, 1, SIGNAL_SUCCEEDED)
+    agenda.run_to(300)
+    assert len(policy.asked) == 1
+    made.vanish(310, 1)
+    agenda.run_to(400)
+    seen = policy.asked[-1].groups[1]
+    assert (policy.asked[-1].now_ms, seen.vanished, seen.errors, seen.judged) == (400, 1, 1, 1)
+
+
+def test_deadlines_fall_due_in_the_order_of_starts_and_spare_who_has_a_verdict():
+    tally = counters((0, 1, 0), deadline_ms=100)
+    assert next_deadline(tally) == NEVER
+    for now, device in ((5, 2), (5, 0), (9, 1)):
+        receive(tally, now, device, SIGNAL_STARTED)
+    receive(tally, 50, 0, SIGNAL_FAILED)
+    due = []
+    while (deadline := next_deadline(tally)) < NEVER:
+        due.append(deadline)
+        give_up_on(tally)
+    assert due == [105, 105, 109]
+    assert (tally.silent, tally.failed) == ([1, 1], [1, 0])
+    assert [counted(tally, ERRORS, group) for group in (0, 1)] == [2, 1]
+
+
+def test_without_a_deadline_nobody_is_awaited():
+    for deadline_ms in (0, -5):
+        tally = counters(deadline_ms=deadline_ms)
+        receive(tally, 5, 0, SIGNAL_STARTED)
+        assert next_deadline(tally) == NEVER and len(tally.expected) == 0
+
+
+def verdicts(tally, text, device=0):
+    """What `rate_changed` says after the verdict of each device: "+" a success, "-" a failure."""
+    said = []
+    for at, sign in enumerate(text, device):
+        receive(tally, at, at, SIGNAL_SUCCEEDED if sign == "+" else SIGNAL_FAILED)
+        said.append(rate_changed(tally, at))
+    return said
+
+
+def test_a_failure_rate_is_told_once_and_again_only_after_it_ceased():
+    tally = counters((0,) * 20, rate=Fraction(1, 4), min_sample=3)
+    same, high, low = RATE_SAME, RATE_HIGH, RATE_LOW
+    # Errors of judged: 0/1 0/2 1/3 2/4 2/5 2/6 2/7 2/8 (not above a quarter) 3/9 3/10 3/11 3/12 4/13
+    found = verdicts(tally, "++--++++-+++-")
+    assert found == [same, same, high, same, same, same, same, low, high, same, same, low, high]
+    assert tally.alarmed == [1]
+    assert (counted_errors(tally, 0), counted_judged(tally, 0)) == (4, 13)
+
+
+def test_a_failure_rate_is_not_told_before_its_sample_is_judged():
+    assert verdicts(counters(rate=Fraction(0), min_sample=4), "---") == [RATE_SAME] * 3
+    assert verdicts(counters(rate=Fraction(0), min_sample=4), "----") == [RATE_SAME] * 3 + [RATE_HIGH]
+    assert verdicts(counters(rate=Fraction(0), min_sample=0), "-") == [RATE_HIGH]
+
+
+@pytest.mark.parametrize("rate", [Fraction(1), Fraction(7, 2)])
+def test_a_rate_that_nothing_is_above_means_no_alert(rate):
+    tally = counters(rate=rate)
+    for _ in range(30):
+        count(tally, ERRORS, 0)  # vanished devices are errors, and not judged again
+    assert verdicts(tally, "-----") == [RATE_SAME] * 5
+
+
+def test_each_group_has_a_rate_of_its_own():
+    tally = counters((0, 0, 1, 1), rate=Fraction(1, 2), min_sample=2)
+    assert verdicts(tally, "++--") == [RATE_SAME, RATE_SAME, RATE_SAME, RATE_HIGH]
+    assert tally.alarmed == [0, 1]
+
+
+def test_silent_and_vanished_devices_count_in_the_rate_that_the_next_verdict_tells():
+    tally = counters((0,) * 6, deadline_ms=10, rate=Fraction(1, 2), min_sample=1)
+    for device in range(3):
+        receive(tally, 0, device, SIGNAL_STARTED)
+    for _ in range(3):
+        give_up_on(tally)
+    assert (counted(tally, ERRORS, 0), counted(tally, JUDGED, 0)) == (3, 3)
+    assert verdicts(tally, "+", device=3) == [RATE_HIGH]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 7), st.sampled_from([SIGNAL_SUCCEEDED, SIGNAL_FAILED, SIGNAL_SKIPPED])),
+        max_size=40,
+    ),
+    st.fractions(0, 1, max_denominator=7),
+    st.integers(0, 5),
+)
+def test_told_changes_are_those_of_the_rate_itself(messages, rate, least):
+    # Also on the arrays of a compiled run.
+    group = np.array([0, 0, 0, 1, 1, 1, 1, 1], dtype=np.int16)
+    tally = tally_of(group, 2, 0, rate, least, lambda rows: np.zeros(max(rows, 1), dtype=np.int64))
+    verdict, above = {}, {0: False, 1: False}
+    for device, signal in messages:
+        receive(tally, 0, device, signal)
+        verdict.setdefault(device, signal)
+        said = rate_changed(tally, device)
+        of = int(group[device])
+        judged = [v for d, v in verdict.items() if group[d] == of and v != SIGNAL_SKIPPED]
+        errors = judged.count(SIGNAL_FAILED)
+        now = rate < 1 and len(judged) >= least and errors > rate * len(judged)
+        assert said == (RATE_SAME if now == above[of] else RATE_HIGH if now else RATE_LOW)
+        above[of] = now

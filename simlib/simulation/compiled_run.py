@@ -1,0 +1,424 @@
+"""One run on the compiled clocks: the loop of `simlib.simulation.kernel`, and what it leaves to Python.
+
+The loop runs until something outside is due; calls of the service, the policy and the monitor are made
+here, at their times and in their order. `simlib.simulation.simpy_run` is what both must agree with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, MutableSequence, Sequence
+from heapq import heappop, heappush
+from itertools import accumulate, count
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simlib.draws import GOLDEN, MASK64, mix64
+from simlib.engine import calendar as calendars
+from simlib.engine.order import Rank
+from simlib.errors import InputError
+from simlib.fleet import Population, Route
+from simlib.lifecycle.columns import (
+    NEVER,
+    RECOVER_BACK,
+    RULE_PREMATURE_BELOW,
+    RULE_RECOVERY_KIND,
+)
+from simlib.lifecycle.phases import Phase
+from simlib.rollout import Policy
+from simlib.scenario.model import ScenarioSpec
+from simlib.simulation import kernel, program
+from simlib.simulation.bound import BoundRun
+from simlib.simulation.cases import Cases
+from simlib.simulation.links import Attachment
+from simlib.simulation.memory import Directory, FleetMemory, elements, slots_of, zeros
+from simlib.simulation.recorder import STATES, Recorder, state_of
+from simlib.simulation.shared_links import LinkView, SharesMemory
+from simlib.simulation.supply import Supply
+from simlib.simulation.tally import tally_of
+
+_BUFFER_ROWS: Final = 1 << 14
+_SLICE: Final = 1 << 19
+"""Events after which the loop lets Python see whether the user wants to stop."""
+_AHEAD: Final = (
+    Phase.BACKING_UP,
+    Phase.INSTALLING,
+    Phase.POWER_OFF,
+    Phase.REBOOTING,
+    Phase.TRIAL,
+    Phase.PROBATION,
+    Phase.CONFIRMING,
+    Phase.REVERTING,
+)
+"""Phases whose end nothing outside can touch, and tells nobody anything."""
+
+
+class CompiledClock:
+    """The time of a compiled run, and the calls that are due outside its loop."""
+
+    def __init__(self, state: NDArray[np.int64]) -> None:
+        self._state = state
+        self._calls: list[tuple[int, int, int, int, Callable[[int], None]]] = []
+        self._number = count()
+
+    @property
+    def now(self) -> int:
+        """The current time [ms]."""
+        return int(self._state[kernel.AT_NOW])
+
+    def after(self, time_ms: int, rank: int, function: Callable[[int], None], order: int = 0) -> None:
+        """Call ``function(now)`` at `time_ms`, by rank, then `order`, then as they were asked for."""
+        heappush(self._calls, (time_ms, rank, order, next(self._number), function))
+
+    def set_limit(self) -> None:
+        """Have the loop stop for the first call."""
+        first = self._calls[0][:2] if self._calls else (NEVER, Rank.SAMPLING)
+        self._state[kernel.AT_LIMIT], self._state[kernel.AT_LIMIT_RANK] = first
+
+    def call_due(self) -> None:
+        """Make the first call, if it is due."""
+        if self._calls and self._calls[0][0] == self.now:
+            time_ms, _, _, _, function = heappop(self._calls)
+            self._state[kernel.AT_AGAIN] = 1
+            function(time_ms)
+
+
+def check_size(spec: ScenarioSpec, wire_bytes: Sequence[int]) -> None:
+    """Raise `InputError` for what the compiled clocks have no room for in their integers."""
+    if spec.devices > calendars.DEVICES_MAX:
+        raise InputError(
+            f"{spec.name}: devices: found {spec.devices}, expected at most {calendars.DEVICES_MAX} "
+            "on the compiled clocks"
+        )
+    if spec.horizon_ms > calendars.LATEST_MS:
+        raise InputError(
+            f"{spec.name}: horizon: found {spec.horizon_ms} ms, expected at most {calendars.LATEST_MS} ms "
+            "on the compiled clocks"
+        )
+    if max(wire_bytes) >= 1 << 31:
+        raise InputError(
+            f"{spec.name}: release: found an artefact of {max(wire_bytes)} bytes, expected less than 2 GiB "
+            "on the compiled clocks"
+        )
+
+
+class CompiledRun(BoundRun):
+    """Binds life-cycle, policy and the compiled loop; `fused` lets devices run ahead of it."""
+
+    def __init__(
+        self,
+        spec: ScenarioSpec,
+        population: Population,
+        routes: Sequence[Route],
+        devices: Mapping[str, NDArray[Any]],
+        others: Mapping[str, MutableSequence[int]],
+        attachment: Attachment,
+        policy: Policy,
+        recorder: Recorder,
+        cases: Cases,
+        *,
+        fused: bool,
+        record: bool = True,
+    ) -> None:
+        """`devices` and `others` are from `columns_of`; without `record` transfers and errors are not kept.
+
+        Raises `InputError` for a fleet that does not fit."""
+        check_size(spec, cases.wire_bytes)
+        n = spec.devices
+        self._code = program.code()
+        self._shares = SharesMemory(attachment.links, n)
+        self._memory = _fleet_memory(spec, population, routes, devices, others, attachment, self._shares)
+        fleet = self._memory.fleet
+        groups = len(spec.rollout.groups)
+        messages = np.zeros((max(n, 1), program.TALLY_BYTES), dtype=np.uint8)
+        group = messages[:, :2].view(np.int16)[:n, 0]
+        group[:] = population.group
+        self._members = [np.flatnonzero(group == number).astype(np.int32) for number in range(groups)]
+        tally = tally_of(
+            group,
+            groups,
+            policy.deadline_ms,
+            spec.alerts.failure_rate,
+            spec.alerts.min_sample,
+            lambda rows: np.zeros(max(rows, 1), dtype=np.int64),
+        )
+        self._tally = Directory(slots_of(program.TALLY))
+        tally = tally._replace(
+            seen=messages[:, 2].view(np.int8),
+            settled=messages[:, 3].view(np.int8),
+            expected=zeros(n if policy.deadline_ms > 0 else 1, 4).view(np.int32),
+            expected_ms=zeros(n if policy.deadline_ms > 0 else 1, 8).view(np.int64),
+        )
+        for name, memory in tally._asdict().items():
+            self._tally.put(program.TALLY[name].slot, memory)
+        self._calendar = _calendar(n, spec.horizon_ms, self._memory.hot, messages)
+        self._book, self._columns = _book(spec, n, attachment, self._memory, self._shares)
+        self._state = self._columns["state"]
+        self.clock = CompiledClock(self._state)
+        views = [LinkView(self._shares, k, link) for k, link in enumerate(attachment.links)]
+        sizes = [len(members) for members in self._members]
+        super().__init__(spec, fleet, sizes, tally, attachment, views, policy, recorder, self.clock)
+        self.supply = Supply(fleet, cases, routes)
+        self._state[kernel.AT_FUSED] = int(fused)
+        self._state[kernel.AT_RECORDS] = int(record)
+        rules, windowed = fleet.rules, spec.rollout.window is not None
+        for phase in _AHEAD:
+            touched = (
+                (phase is Phase.INSTALLING and rules[RULE_PREMATURE_BELOW])
+                or (phase is Phase.CONFIRMING and rules[RULE_RECOVERY_KIND] == RECOVER_BACK)
+                or (phase is Phase.BACKING_UP and windowed)
+            )
+            self._columns["fuses"][phase] = int(not touched)
+        self._fused = fused
+        self._grants: list[NDArray[np.int64]] = []
+        self._errors: list[NDArray[np.int64]] = []
+        self._addresses = (
+            self._memory.directory.address,
+            self._calendar.address,
+            self._shares.directory.address,
+            self._tally.address,
+            self._book.address,
+        )
+
+    def run(self) -> None:
+        """Let the scenario's time pass, from 0 to the horizon inclusive.
+
+        A KeyboardInterrupt ends it early, with everything booked up to then, and passes on.
+        """
+        counts = self._columns["counts"]
+        counts[Phase.WAITING] = self._spec.devices
+        for i in np.flatnonzero(np.asarray(self.fleet.phase) == Phase.DONE).tolist():
+            counts[Phase.WAITING] -= 1
+            counts[state_of(self.fleet, i)] += 1
+            self._tell_observed(i, self.fleet.outcome[i])
+        alerts = self._spec.alerts
+        if alerts.stalled_ms or alerts.silent_ms or alerts.storm:
+            self._state[kernel.AT_SAMPLE] = NEVER
+            self._sample(0)
+        else:
+            self._write_sample(0)
+        try:
+            self.service.start()
+            while self._go_on():
+                pass
+            self._state[kernel.AT_NOW] = self._spec.horizon_ms
+        finally:
+            self._close()
+
+    def _go_on(self) -> bool:
+        """One stretch of the loop, and what it stopped for; False at the end."""
+        self.clock.set_limit()
+        reason = self._code.run_on(*self._addresses)
+        self._take_notes()
+        state = self._state
+        if state[kernel.AT_GRANTS] or state[kernel.AT_ERRORS]:
+            self._empty_buffers()
+        if reason == kernel.EXIT_ASK:
+            device, question = int(state[kernel.AT_DEVICE]), int(state[kernel.AT_QUESTION])
+            self.supply.answer(int(state[kernel.AT_TIME]), device, question)
+            self._memory.renew()
+        elif reason == kernel.EXIT_ROOM:
+            self._shares.grow()
+        self.service.look(self.clock.now)
+        if reason == kernel.EXIT_CALL:
+            self.clock.call_due()
+        return reason != kernel.EXIT_END
+
+    def _take_notes(self) -> None:
+        number = int(self._state[kernel.AT_NOTES])
+        if not number:
+            return
+        self._state[kernel.AT_NOTES] = 0
+        for kind, now, device, errors, judged in self._columns["notes"][: 5 * number].reshape(-1, 5).tolist():
+            group = int(self.service.tally.group[device])
+            if kind == kernel.NOTE_GONE:
+                self._await(now, device)
+            elif kind == kernel.NOTE_VIOLATED:
+                self.monitor.violated(now, group, device, "installs outside the window")
+            else:
+                self.monitor.failing(now, group, errors, judged)
+
+    def _await(self, gone_ms: int, device: int) -> None:
+        due = gone_ms + self._spec.alerts.silent_ms
+        self.clock.after(due, Rank.DEADLINE, lambda now: self._miss(now, device), order=device)
+
+    def _empty_buffers(self) -> None:
+        state = self._state
+        for place, width, name, into in (
+            (kernel.AT_GRANTS, 3, "grants", self._grants),
+            (kernel.AT_ERRORS, 5, "errors", self._errors),
+        ):
+            rows = int(state[place])
+            if rows:
+                into.append(self._columns[name][: width * rows].reshape(-1, width).copy())
+                state[place] = 0
+
+    def _close(self) -> None:
+        """Book what is under way when the run ends, and hand everything on to the recorder."""
+        state, n = self._state, self._spec.devices
+        self.log.events = int(state[kernel.AT_EVENTS])
+        taken = int(state[kernel.AT_SAMPLES])
+        if int(self._columns["samples"].reshape(-1, len(STATES) + 2)[taken - 1, 0]) < state[kernel.AT_NOW]:
+            self._write_sample(int(state[kernel.AT_NOW]))
+        fleet, _, shares, _, book = self._addresses
+        first = 0
+        while first < n:
+            first = self._code.close_books(fleet, shares, book, first, n)
+            self._empty_buffers()
+        self._record()
+
+    def _record(self) -> None:
+        recorder = self.recorder
+        rows = self._columns["samples"].reshape(-1, len(STATES) + 2)[: int(self._state[kernel.AT_SAMPLES])]
+        recorder.samples = [(row[0], row[1], row[2:]) for row in rows.tolist()]
+        recorder.grant_parts = self._grants
+        if self._errors:
+            errors = np.concatenate(self._errors)
+            if self._fused:
+                # Nearly sorted already, so one key sorts quickly: twice the time and a device fit 63 bits.
+                key = errors[:, 0] << calendars.DEVICE_BITS | errors[:, 1]
+                errors = errors[np.argsort(key, kind="stable")]
+            errors[:, 0] >>= 1
+            recorder.error_parts = [errors]
+        recorder.counts = self._count_states()
+
+    def _send_for(self, now: int, group: int) -> None:
+        self._list(group)
+        self._state[kernel.AT_EARLIEST] = now + 1 if now else 0
+        fleet, calendar, _, _, book = self._addresses
+        self._code.open_members(fleet, calendar, book)
+
+    def _list(self, group: int) -> None:
+        """Tell the loop which devices the next command is about."""
+        members = self._members[group]
+        self._book.put(program.BOOK["members"].slot, members)
+        self._state[kernel.AT_MEMBERS] = len(members)
+
+    def _break_off(self, now: int) -> None:
+        fleet, calendar, shares, _, book = self._addresses
+        self._code.break_off(fleet, calendar, shares, book, self._spec.devices)
+
+    def _wake(self, now: int, group: int) -> None:
+        self._list(group)
+        fleet, calendar, _, _, book = self._addresses
+        self._code.wake_members(fleet, calendar, book)
+
+    def _count_states(self) -> list[int]:
+        self._code.count_now(self._book.address)
+        counts: list[int] = self._columns["exact"].tolist()
+        return counts
+
+    def _offered(self) -> int:
+        return int(np.count_nonzero(np.asarray(self.fleet.offered_ms) >= 0))
+
+    def _write_sample(self, now: int) -> None:
+        self._code.take_sample(self._shares.directory.address, self._book.address, now)
+
+
+def _fleet_memory(
+    spec: ScenarioSpec,
+    population: Population,
+    routes: Sequence[Route],
+    devices: Mapping[str, NDArray[Any]],
+    others: Mapping[str, MutableSequence[int]],
+    attachment: Attachment,
+    shares: SharesMemory,
+) -> FleetMemory:
+    starts = np.array([0, *accumulate(len(route.weights) for route in routes)], dtype=np.int64)
+    first_class = np.array(shares.first_class, dtype=np.int16)
+    return FleetMemory(
+        program.FLEET,
+        devices,
+        others,
+        rows=spec.devices,
+        keys=population.keys,
+        key_start=mix64((spec.seed * GOLDEN) & MASK64),
+        route=(starts[population.cohort] + population.rate).astype(np.int16),
+        looked={
+            "link": ("rate_class", shares.link_of_class),
+            **{
+                name: (
+                    "route",
+                    np.array([price for r in routes for price in getattr(r, name)], dtype=np.int64),
+                )
+                for name in ("rx_pj_per_byte", "tx_pj_per_byte")
+            },
+        },
+        loop={"rate_class": (first_class[attachment.link_column] + attachment.class_column).astype(np.int16)},
+    )
+
+
+def _calendar(
+    devices: int, horizon_ms: int, rows: NDArray[np.uint8], messages: NDArray[np.uint8]
+) -> Directory:
+    shift, buckets = calendars.shape(devices, horizon_ms)
+    state = np.zeros(calendars.STATES, dtype=np.int64)
+    state[calendars.AT_SHIFT], state[calendars.AT_BUCKETS] = shift, buckets
+    state[calendars.AT_HEAP_ROOM] = 2 * devices + 64
+    made = Directory(program.CALENDAR_MESSAGES + 1)
+    for name, memory in {
+        "due": zeros(devices, program.NODE_BYTES, dense=True),
+        "head": zeros(buckets, 4, dense=True),
+        "keys": zeros(devices, 8),
+        "heap": zeros(2 * devices + 64, 8),
+        "state": state,
+    }.items():
+        made.put(program.CALENDAR[name].slot, memory)
+    made.put(program.CALENDAR_ROWS, rows)
+    made.put(program.CALENDAR_MESSAGES, messages)
+    return made
+
+
+def _book(
+    spec: ScenarioSpec, devices: int, attachment: Attachment, memory: FleetMemory, shares: SharesMemory
+) -> tuple[Directory, dict[str, NDArray[np.int64]]]:
+    changes = sorted(
+        (
+            (time_ms, number, attachment.links[number].rate(capacity_bps))
+            for number, of_link in enumerate(attachment.capacities)
+            for time_ms, capacity_bps in of_link
+            if time_ms <= spec.horizon_ms
+        ),
+        key=lambda change: change[0],
+    )
+    samples = spec.horizon_ms // spec.timeline_ms + 3
+    sizes = {
+        "grants": 3 * _BUFFER_ROWS,
+        "errors": 5 * _BUFFER_ROWS,
+        "notes": 5 * _BUFFER_ROWS,
+        "counts": len(STATES),
+        "later": (samples + 1) * len(STATES),
+        "exact": len(STATES),
+        "samples": samples * (len(STATES) + 2),
+        "ring_ms": kernel.RING,
+        "ring_move": kernel.RING,
+        "change_ms": len(changes),
+        "change_link": len(changes),
+        "change_units": len(changes),
+        "fuses": len(Phase),
+        "state": kernel.STATE_ROWS,
+    }
+    columns = elements(sizes, sizes)
+    for at, (time_ms, link, units) in enumerate(changes):
+        columns["change_ms"][at], columns["change_link"][at], columns["change_units"][at] = (
+            time_ms,
+            link,
+            units,
+        )
+    state = columns["state"]
+    state[kernel.AT_HORIZON] = spec.horizon_ms
+    state[kernel.AT_EVERY] = spec.timeline_ms
+    state[kernel.AT_ROOM] = _BUFFER_ROWS
+    state[kernel.AT_CHANGES] = len(changes)
+    state[kernel.AT_WINDOWED] = int(spec.rollout.window is not None)
+    state[kernel.AT_PATIENCE] = spec.alerts.silent_ms
+    state[kernel.AT_SLICE] = _SLICE
+    made = Directory(slots_of(program.BOOK))
+    for name, column in columns.items():
+        made.put(program.BOOK[name].slot, column)
+    made.put(program.BOOK["rate_class"].slot, memory.hot)
+    made.put(program.BOOK["waits"].slot, memory.hot)
+    made.put(program.BOOK["link"].slot, shares.link_of_class)
+    made.put(program.BOOK["missing"].slot, memory.rare)
+    return made, columns
