@@ -38,9 +38,17 @@ class Step:
 
 @dataclass(slots=True)
 class StepNote:
-    """What the running step will be journalled as; the code inside may change the detail."""
+    """What the running step will be journalled as; the code inside may change the detail.
 
+    Beside it, what the device had spent, done and written when the step began.
+    """
+
+    phase: str
     detail: str
+    time_ns: int
+    energy_nj: int
+    ops: int
+    bytes_written: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,7 @@ class Device:
         self.flash = flash
         self.security_counter = security_counter
         self.journal: list[Step] = []
+        self.open_step: StepNote | None = None  # the one that the device is in
         self.layout = layouts.get(config.layout)
         self.partitions = self.layout.partitions(config)
         self._areas = {partition.name: Area(flash, partition) for partition in self.partitions}
@@ -100,9 +109,9 @@ class Device:
         A refusal is named behind the detail, unless the code inside has said more.
         """
         meter, flash = self.flash.meter, self.flash
-        time_ns, energy_nj = meter.time_ns, meter.flash_nj + meter.compute_nj
-        ops, written = flash.ops, flash.bytes_written
-        note = StepNote(detail)
+        energy_nj = meter.flash_nj + meter.compute_nj
+        note = StepNote(phase, detail, meter.time_ns, energy_nj, flash.ops, flash.bytes_written)
+        self.open_step = note
         try:
             yield note
         except Refused as refusal:
@@ -110,16 +119,22 @@ class Device:
                 note.detail = f"{detail}: refused, {refusal}"
             raise
         finally:
-            self.journal.append(
-                Step(
-                    phase,
-                    note.detail,
-                    meter.time_ns - time_ns,
-                    flash.ops - ops,
-                    flash.bytes_written - written,
-                    meter.flash_nj + meter.compute_nj - energy_nj,
-                )
+            self.close_step(note)
+
+    def close_step(self, note: StepNote) -> None:
+        """Journal the step that began with `note` as ending now."""
+        self.open_step = None
+        meter, flash = self.flash.meter, self.flash
+        self.journal.append(
+            Step(
+                note.phase,
+                note.detail,
+                meter.time_ns - note.time_ns,
+                flash.ops - note.ops,
+                flash.bytes_written - note.bytes_written,
+                meter.flash_nj + meter.compute_nj - note.energy_nj,
             )
+        )
 
     def note(self, phase: str, detail: str) -> None:
         """Journal a verdict that cost nothing."""
@@ -154,6 +169,7 @@ class Device:
         meter = self.meter
         meter.time_ns, meter.flash_nj, meter.compute_nj = state.time_ns, state.flash_nj, state.compute_nj
         self.journal = list(state.journal)
+        self.open_step = None
 
 
 def new_device(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from simlib.device.flash import TEARS
 from simlib.device.forgery import FORGERIES
+from simlib.device.tears import TEARS
 from simlib.errors import InputError
 
 

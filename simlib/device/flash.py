@@ -8,28 +8,22 @@ The rules, as datasheets of NOR parts and MCUboot's flash map have them:
 - offset and length of a write are multiples of the write size, and one call writes at most 1,024 bytes;
 - a read is free: its time is hidden in the cost of whatever uses the bytes.
 
-Power can be made to fail at any operation. What that operation then leaves behind is its *tear*:
+Power can be made to fail at any operation (`tears` says what that leaves).
 
-====== ========================================== =================================================
-tear   a write leaves                             an erase leaves
-====== ========================================== =================================================
-none   nothing written                            nothing erased
-partial the first half, in whole write units      the first half of the sector erased
-garbage the bytes it would have written, at random the sector's bytes at random
-====== ========================================== =================================================
-
-Random bytes are harsher than the cell physics of a torn write, where bits already programmed stay so.
+Every way to the bytes notes in `Flash.access` which sectors were looked at and which were changed.
 Leaves to others: where partitions lie (`partitions`) and what the bytes mean.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from simlib.device.access import CHANGED, SectorAccess
 from simlib.device.meter import Meter, ceil_div
-from simlib.draws import Stream
+from simlib.device.tears import TEARS, torn
 from simlib.errors import SimlibError
 
 if TYPE_CHECKING:
@@ -37,9 +31,6 @@ if TYPE_CHECKING:
 
 LARGEST_WRITE_BYTES: Final = 1024
 """Most bytes in one write call: MCUboot's copy buffer (`BUF_SZ` in boot/bootutil/src/loader.c)."""
-TEARS: Final = ("none", "partial", "garbage")
-TEAR_PURPOSE: Final = 0x7EA2
-"""The purpose number of the draws that fill a torn operation's bytes."""
 
 
 class FlashErrorKind(StrEnum):
@@ -110,9 +101,15 @@ class Flash:
         self.erases = 0
         self.writes = 0
         self.bytes_written = 0
-        self.wear = [0] * (size_bytes // sector)
+        self.sectors = size_bytes // sector
+        self.wear = [0] * self.sectors
+        self.access = SectorAccess(self.sectors)
+        """What was looked at and changed since the flash was made or restored."""
+        self.on_operation: Callable[[int, bytes | None], None] | None = None
+        """Told of each operation just before it takes place: its offset, and the bytes of a write."""
         self.op_end_ns: list[int] = []  # the meter's time when each operation ended,
         self.op_end_nj: list[int] = []  # and its energy, of flash and compute together
+        self._sector = sector
         self._erased_sector = bytes([geometry.erased_value]) * sector
         self._erased_chunk = bytes([geometry.erased_value]) * LARGEST_WRITE_BYTES
         self._cells = (
@@ -134,13 +131,24 @@ class Flash:
 
     def content(self) -> bytes:
         """Every byte, power or not: the view of a probe on the chip."""
+        self.access.look(0, self.sectors - 1)
         return bytes(self._cells)
+
+    def sector(self, number: int) -> bytes:
+        """The bytes of one sector, counted from 0, power or not."""
+        size = self.geometry.sector_size
+        self._need_range(number * size, size)
+        self.access.look(number, number)
+        return bytes(self._cells[number * size : (number + 1) * size])
 
     def read(self, offset: int, n: int) -> bytes:
         """`n` bytes from `offset`."""
         self._need_power()
         self._need_range(offset, n)
-        return bytes(self._cells[offset : offset + n])
+        if n:
+            sector = self.geometry.sector_size
+            self.access.look(offset // sector, (offset + n - 1) // sector)
+        return bytes(memoryview(self._cells)[offset : offset + n])
 
     def erase(self, offset: int) -> None:
         """Set the sector that starts at `offset` to the erased value."""
@@ -149,9 +157,12 @@ class Flash:
         if offset % sector:
             raise FlashError(FlashErrorKind.UNALIGNED, f"erase at {offset}, expected a multiple of {sector}")
         self._need_range(offset, sector)
+        if self.on_operation is not None:
+            self.on_operation(offset, None)
         if len(self.op_end_ns) + 1 == self._cut_at:
             self._fail_erase(offset)
         self._cells[offset : offset + sector] = self._erased_sector
+        self.access.marks[offset // sector] = CHANGED
         self._count_erase(offset)
 
     def write(self, offset: int, data: bytes) -> None:
@@ -168,13 +179,50 @@ class Flash:
             self._refuse_write(offset, n)
         cells = self._cells
         end = offset + n
+        first, last = offset // self._sector, (end - 1) // self._sector
+        marks = self.access.marks
+        # Sectors of the work's own making need no more marks. (In small ones, a write may reach a third.)
+        own = marks[first] == CHANGED == marks[last] and last - first < 2
+        if not own:
+            self.access.look(first, last)
         before = cells[offset:end]
         if before != self._erased_chunk[:n]:
             self._need_erased(offset, before, data)
+        if self.on_operation is not None:
+            self.on_operation(offset, data)
         if len(self.op_end_ns) + 1 == self._cut_at:
             self._fail_write(offset, data)
         cells[offset:end] = data
+        if not own:
+            self.access.change(first, last)
         self._count_write(n)
+
+    def write_calls(self, offset: int, data: bytes) -> bool:
+        """Program `data` as calls of at most 1,024 bytes, where nothing can come between them.
+
+        That is within one erased sector of the work's own making, with no cut armed and nobody to be told.
+        False, and nothing is done, where that is not so.
+        """
+        n, end = len(data), offset + len(data)
+        sector, unit = self._sector, self.geometry.write_size
+        number = offset // sector
+        if (
+            not self._powered
+            or self._cut_at
+            or self.on_operation is not None
+            or offset < 0
+            or not 0 < n <= (number + 1) * sector - offset
+            or end > self.size_bytes
+            or offset % unit
+            or n % unit
+            or self.access.marks[number] != CHANGED
+            or self._cells[offset:end] != self._erased_sector[:n]
+        ):
+            return False
+        self._cells[offset:end] = data
+        for at in range(0, n, LARGEST_WRITE_BYTES):
+            self._count_write(min(LARGEST_WRITE_BYTES, n - at))
+        return True
 
     def arm_cut(self, op: int, tear: str, seed: int = 0) -> None:
         """Let power fail in the `op`-th operation from now, counted from 1, with this tear.
@@ -197,7 +245,7 @@ class Flash:
     def snapshot(self) -> FlashState:
         """Content, wear and counters as they are now."""
         return FlashState(
-            bytes(self._cells),
+            self.content(),
             tuple(self.wear),
             self.erases,
             self.writes,
@@ -207,8 +255,9 @@ class Flash:
         )
 
     def restore(self, state: FlashState) -> None:
-        """Go back to `state`, powered, with no cut armed."""
+        """Go back to `state`, powered, with no cut armed, and nothing looked at or changed yet."""
         self._cells = bytearray(state.content)
+        self.access = SectorAccess(self.sectors)
         self.wear = list(state.wear)
         self.erases = state.erases
         self.writes = state.writes
@@ -268,31 +317,25 @@ class Flash:
         self.op_end_nj.append(meter.flash_nj + meter.compute_nj)
 
     def _fail_erase(self, offset: int) -> None:
-        sector = self.geometry.sector_size
-        if self._tear == "partial":
-            half = sector // 2
-            self._cells[offset : offset + half] = self._erased_sector[:half]
-        elif self._tear == "garbage":
-            self._cells[offset : offset + sector] = self._garbage(offset, sector)
         if self._tear != "none":
+            number = offset // self._sector
+            if self._tear == "partial":
+                self.access.look(number, number)  # the other half stays as it was
+            self._leave_torn(offset, self._erased_sector, unit=1)
+            self.access.change(number, number)
             self._count_erase(offset)
         self._lose_power()
 
     def _fail_write(self, offset: int, data: bytes) -> None:
-        n = len(data)
-        if self._tear == "partial":
-            unit = self.geometry.write_size
-            half = n // unit // 2 * unit
-            self._cells[offset : offset + half] = data[:half]
-        elif self._tear == "garbage":
-            self._cells[offset : offset + n] = self._garbage(offset, n)
         if self._tear != "none":
-            self._count_write(n)
+            self._leave_torn(offset, data, unit=self.geometry.write_size)
+            self.access.change(offset // self._sector, (offset + len(data) - 1) // self._sector)
+            self._count_write(len(data))
         self._lose_power()
 
-    def _garbage(self, offset: int, n: int) -> bytes:
-        stream = Stream(self._tear_seed, TEAR_PURPOSE + offset)
-        return stream.block(ceil_div(n, 4)).astype("<u4").tobytes()[:n]
+    def _leave_torn(self, offset: int, after: bytes, unit: int) -> None:
+        left = torn(self._tear, after, unit=unit, seed=self._tear_seed, offset=offset)
+        self._cells[offset : offset + len(left)] = left
 
     def _lose_power(self) -> None:
         self._powered = False

@@ -109,8 +109,10 @@ class Memo:
             self.path, timeout=self._patience_seconds, isolation_level=None, check_same_thread=False
         )
         try:
-            # Losing the last rows, or the whole file, to a power cut of this machine costs a recomputation.
+            # Losing the last rows, or the whole file, to a power cut of this machine or to a process that was
+            # killed in the middle of a write costs a recomputation.
             connection.execute("PRAGMA synchronous = OFF")
+            connection.execute("PRAGMA journal_mode = MEMORY")
             try:
                 connection.execute(_SCHEMA)
             except sqlite3.OperationalError as error:

@@ -79,6 +79,13 @@ class Area:
         short = -len(data) % geometry.write_size
         if short:
             data = data + bytes([geometry.erased_value]) * short
+        partition = self.partition
+        if (
+            len(data) > LARGEST_WRITE_BYTES
+            and 0 <= offset <= partition.size - len(data)
+            and self.flash.write_calls(partition.offset + offset, data)
+        ):
+            return
         for at in range(0, len(data), LARGEST_WRITE_BYTES):
             self.write(offset + at, data[at : at + LARGEST_WRITE_BYTES])
 

@@ -25,10 +25,11 @@ from simlib.delta import create_patch
 from simlib.device.bootloader import Boot, boot
 from simlib.device.config import DeviceConfig
 from simlib.device.device import Device, Step, new_device
-from simlib.device.flash import TEARS, PowerCut
+from simlib.device.flash import PowerCut
 from simlib.device.layouts import get, max_image_bytes
 from simlib.device.meter import ceil_div
 from simlib.device.partitions import Partition
+from simlib.device.tears import TEARS
 from simlib.device.updater import confirm_update, install
 from simlib.errors import InputError, Reason, Refused
 from simlib.firmware.header import MAGIC

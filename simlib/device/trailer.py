@@ -19,6 +19,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Final
 
 from simlib.device.config import DeviceConfig
@@ -56,7 +57,7 @@ def align_up(n: int, unit: int) -> int:
     return ceil_div(n, unit) * unit
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TrailerMap:
     """Offsets of the fields in a slot of `slot_size` [byte]."""
 
@@ -123,7 +124,7 @@ class TrailerMap:
         """Bytes of the swap status."""
         return self.status_sectors * 3 * self.write_size
 
-    @property
+    @cached_property
     def status(self) -> int:
         """The swap status: also where the trailer starts."""
         return self.fields - self.status_size

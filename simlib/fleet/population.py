@@ -37,7 +37,7 @@ class Population:
 
     keys: NDArray[np.uint64]  # of the device's draws
     cohort: Column  # index into the scenario's cohorts
-    group: NDArray[np.int64]  # index into the rollout's groups
+    group: Column  # index into the rollout's groups
     base: Column  # chain index of the firmware a device runs at the start
     recorded: Column  # chain index the server's inventory has for it
     zone: Column  # index into the scenario's zones
@@ -193,7 +193,7 @@ def populate(
     return Population(
         keys=keys,
         cohort=cohort,
-        group=group.astype(np.int64) if not is_uniform(group) else group,
+        group=narrow(group),
         base=based,
         recorded=_recorded(spec, keys, based),
         zone=zone,

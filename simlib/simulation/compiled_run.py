@@ -181,6 +181,13 @@ class CompiledRun(BoundRun):
             self._book.address,
         )
 
+    def let_go(self) -> None:
+        """Free what only the running clock needed; the fleet's columns and the service's counts stay."""
+        self._calendar.forget()
+        self._shares.directory.forget()
+        del self._shares.columns["end"]
+        self._members, self._grants, self._errors = [], [], []
+
     def run(self) -> None:
         """Let the scenario's time pass, from 0 to the horizon inclusive.
 

@@ -317,7 +317,7 @@ def _live(
             return _join(fleet, calendar, shares, tally, book, now)
         if command != TIMER or value > state[AT_HORIZON]:
             break
-        if value > now:
+        if value > now or now > state[AT_NOW]:  # ahead, a step of no time must not touch others either
             steps += 1
             if not _runs_ahead(fleet, book, i, steps):
                 push(calendar, value, i)

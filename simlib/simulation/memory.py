@@ -115,6 +115,10 @@ class Directory:
         self._held[slot] = memory
         self._slots[slot] = memory.ctypes.data + offset
 
+    def forget(self) -> None:
+        """Let go of the memory; the directory is of no use any more."""
+        self._held.clear()
+
     def put_value(self, slot: int, value: int) -> None:
         """Entry `slot` is a number of 64 bits, signed or not."""
         self._slots[slot] = (value + (1 << 63)) % (1 << 64) - (1 << 63)
@@ -134,7 +138,10 @@ def zeros(rows: int, width: int, *, dense: bool = False) -> NDArray[Any]:
     size = max(rows * width, 1)
     if size < _LARGE_PAGE:
         return np.zeros(size, dtype=np.uint8)
-    memory = mmap.mmap(-1, size)
+    private = getattr(mmap, "MAP_PRIVATE", None)
+    if private is None:  # Windows, which takes memory as it is used anyway
+        return np.zeros(size, dtype=np.uint8)
+    memory = mmap.mmap(-1, size, flags=private | mmap.MAP_ANONYMOUS)
     advice = getattr(mmap, "MADV_HUGEPAGE" if dense else "MADV_NOHUGEPAGE", None)
     if advice is not None:
         with suppress(OSError):  # a kernel without large pages

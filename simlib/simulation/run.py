@@ -219,6 +219,8 @@ def simulate(
                 bound.run()
     wall_s = time.perf_counter() - started - bound.supply.seconds
     fleet, recorder, supply = bound.fleet, bound.recorder, bound.supply
+    if isinstance(bound, CompiledRun):
+        bound.let_go()
     end_ms = spec.horizon_ms if interrupted_ms is None else interrupted_ms
     halted = bound.log.halted_ms >= 0
     tables.close_pending(fleet, halted=halted, interrupted=interrupted_ms is not None)

@@ -22,12 +22,14 @@ from typing import TYPE_CHECKING, Final
 from simlib.device import layouts
 from simlib.device.metered_key import metered
 from simlib.errors import Reason, Refused
-from simlib.firmware.header import Flag, Header, parse_header
+from simlib.firmware.header import HEADER_BYTES, Flag, Header, parse_header
 from simlib.firmware.image import image_size, parse_image
+from simlib.firmware.tlv import HEADING
 from simlib.security.verification import VerifiedImage, verify_image
 
 if TYPE_CHECKING:
     from simlib.device.device import Device
+    from simlib.device.partitions import Area
 
 UNSUPPORTED: Final = Flag.NON_BOOTABLE | Flag.RAM_LOAD | Flag.ROM_FIXED
 """Flags that ask for what this boot loader does not do, besides those `verify_image` refuses."""
@@ -43,8 +45,26 @@ def image_limit(device: Device) -> int:
 def occupied(device: Device, slot: str) -> bytes:
     """The image in this slot, header to TLVs; raises `Refused` where there is none of a usable shape."""
     area = device.area(slot)
-    content = area.read(0, area.size)
-    return content[: image_size(content)]
+    return area.read(0, image_size(_outline(area)))
+
+
+def _outline(area: Area) -> bytes:
+    """As many bytes as the area has, with its header and TLVs in place: all that the size depends on.
+
+    The rest is zeros, so that nobody depends on it. Raises `Refused` where there is no header.
+    """
+    outline = bytearray(area.size)
+    outline[:HEADER_BYTES] = area.read(0, HEADER_BYTES)
+    header = parse_header(bytes(outline[:HEADER_BYTES]))
+    at = header.header_size + header.image_size
+    for _ in range(2 if header.protected_size else 1):
+        if at + HEADING.size > area.size:
+            break
+        _, size_bytes = HEADING.unpack(area.read(at, HEADING.size))
+        n = min(max(size_bytes, HEADING.size), area.size - at)
+        outline[at : at + n] = area.read(at, n)
+        at += n
+    return bytes(outline)
 
 
 def check_candidate(device: Device) -> VerifiedImage:
