@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-PACKAGES: Final = ("simlib", "simpy", "numba", "numpy", "pandas", "pyarrow")
+PACKAGES: Final = ("simlib", "simpy", "llvmlite", "numba", "numpy", "pandas", "pyarrow")
 
 
 def describe() -> dict[str, Any]:

@@ -22,6 +22,8 @@ class Implementation:
 IMPLEMENTATIONS: Final = (
     Implementation("simpy-plain", "simpy_plain", ("simpy",), False, True, most_devices=150_000),
     Implementation("simlib-clock", "simlib_clock", ("simlib",), most_devices=150_000),
+    Implementation("simlib-compiled", "simlib_compiled", ("simlib", "llvmlite")),
+    Implementation("simlib-fused", "simlib_fused", ("simlib", "llvmlite")),
     Implementation("numba-heap", "numba_explicit", ("numba",), function="run_heap"),
     Implementation("numba-calendar", "numba_explicit", ("numba",), function="run_calendar"),
     Implementation("numba-fused", "numba_fused", ("numba",)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from types import FunctionType
@@ -14,13 +14,10 @@ from llvmlite import ir
 
 from simlib.engine import calendar as calendars
 from simlib.engine import native
-from simlib.engine.calendar import Calendar
 from simlib.engine.columns import Column, Layout
 from simlib.engine.compiler import Program
 from simlib.engine.lowering import WORD
 from simlib.firmware.cache import cache_dir
-from simlib.simulation.layout import plain_columns
-from simlib.simulation.memory import Directory, zeros
 
 from . import compiled_tally as t
 from . import model as m
@@ -32,7 +29,6 @@ After = Mapping[int, tuple[int, tuple[int, int], int]]
 
 ROW: Final = 16
 """Bytes a device, for what it is and for its place in the calendar."""
-LINE: Final = 64
 ROWS, HEADS = 0, 1
 DEVICES: Final[Layout] = {
     "count": Column(ROWS, 2, ROW, 12),
@@ -47,7 +43,7 @@ CALENDAR: Final[Layout] = {
     "heap": Column(3),
     "state": Column(4),
 }
-BOOK: Final[Layout] = plain_columns(Book._fields) | {
+BOOK: Final[Layout] = {name: Column(slot) for slot, name in enumerate(Book._fields)} | {
     name: Column(Book._fields.index(name), 4, 4) for name in ("waiting", "quantiles", "places")
 }
 LATEST_MS: Final = 1 << 28
@@ -55,7 +51,7 @@ LATEST_MS: Final = 1 << 28
 BUSY_MS: Final = 24_000_000
 """About as long as half the fleet takes."""
 EVENTS_A_BUCKET: Final = 8
-"""As many events should be in a bucket of the calendar when most happens: from 4 to 16 the clocks are as fast."""
+"""So many should be in a bucket of the calendar when most happens; 4 or 16 are as good."""
 PHASES: Final = 16
 DIGITS: Final = 3 << -(-LATEST_MS.bit_length() // 3)
 AHEAD: Final = 8
@@ -96,19 +92,9 @@ def _fetch(builder: ir.IRBuilder, arguments: list[Any]) -> None:
     builder.call(prefetch, [row, *flags])
 
 
-def _together(sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """Zeroed memory for so many bytes each, in large pages where the system has them."""
-    starts = np.cumsum([0, *(-(-size // LINE) * LINE for size in sizes.values())])
-    whole = zeros(int(starts[-1]), 1, dense=True)
-    return {name: whole[start : start + sizes[name]] for name, start in zip(sizes, starts, strict=False)}
-
-
-def _directory(layout: Layout, fields: tuple[str, ...], columns: Mapping[str, np.ndarray]) -> Directory:
-    directory = Directory(len(fields))
-    for name in fields:
-        if name in columns:
-            directory.put(layout[name].slot, columns[name])
-    return directory
+def _directory(columns: Iterable[np.ndarray | None]) -> np.ndarray:
+    """The addresses of a table's columns, which somebody else has to keep."""
+    return np.array([0 if column is None else column.ctypes.data for column in columns], np.int64)
 
 
 def run_clock(
@@ -126,10 +112,10 @@ def run_clock(
     """
     tally = t.fresh_tally(devices)
     tally[t.HEAD] = tally[t.TAIL] = 0
-    tables = np.zeros((4, PHASES), np.int64)
+    phases = np.zeros((4, PHASES), np.int64)
     for phase, (purpose, span, following) in (after or {}).items():
-        tables[:, phase] = (*span, _signed((purpose + 1) * m.GOLDEN), following)
-    book = dict(zip(("least", "more", "step", "following"), tables, strict=True))
+        phases[:, phase] = (*span, _signed((purpose + 1) * m.GOLDEN), following)
+    book: dict[str, np.ndarray] = dict(zip(("least", "more", "step", "following"), phases, strict=True))
     quantiles = np.array(m.transfer_table(), np.int32)
     width_ms = max(1, 2 * EVENTS_A_BUCKET * BUSY_MS // (events_a_device * devices))
     shift = width_ms.bit_length() - 1
@@ -138,23 +124,20 @@ def run_clock(
     state[calendars.AT_SHIFT], state[calendars.AT_BUCKETS] = shift, buckets
     state[calendars.AT_HEAP_ROOM] = 2 * devices
     places = 1 << (devices - 1).bit_length()
-    sizes = {"rows": ROW * devices, "waiting": 4 * places}
+    # NumPy takes what is large in large pages, where the system has them.
+    rows = np.zeros(ROW * devices, np.uint8)
+    head, keys, heap = (
+        np.zeros(size, kind) for size, kind in ((buckets, "i4"), (devices, "i8"), (2 * devices, "i8"))
+    )
+    calendar = [rows, head, keys, heap, state]
+    book |= {"tally": tally, "quantiles": quantiles, "waiting": np.zeros(places, np.int32)}
     if sorted_requests:
-        sizes |= dict.fromkeys(("requests", "spare"), 8 * (devices + 1 + AHEAD)) | {"places": 4 * DIGITS}
-    memory = _together(sizes)
-    rows = memory.pop("rows")
-    book |= memory | {"tally": tally, "quantiles": quantiles}
+        book |= {name: np.zeros(devices + 1 + AHEAD, np.int64) for name in ("requests", "spare")}
+        book["places"] = np.zeros(DIGITS, np.int32)
     book |= {"latest": np.array([LATEST_MS]), "ring": np.array([places - 1])}
-    calendar = {"due": rows, "head": zeros(buckets, 4, dense=True), "state": state}
-    calendar |= {"keys": zeros(devices, 8), "heap": zeros(2 * devices, 8)}
-    given = [
-        _directory(DEVICES, ("count",), {"count": rows}),
-        _directory(CALENDAR, Calendar._fields, calendar),
-        _directory(BOOK, Book._fields, book),
-    ]
-    addresses = [directory.address for directory in given]
+    tables = [_directory(each) for each in ([rows], calendar, map(book.get, Book._fields))]
     began = time.perf_counter()
-    code = clock(*addresses, seed)
+    code = clock(*(table.ctypes.data for table in tables), seed)
     seconds = time.perf_counter() - began
     if code == steps.LATE:
         raise RuntimeError(f"found an event later than {LATEST_MS} ms, expected none")

@@ -93,7 +93,7 @@ def start(devices: Devices, calendar: Calendar, book: Book, seed: int, now: int,
     book.tally[t.EVENTS] += 1
     key = m.key_of(seed, i)
     drops = devices.count[i]
-    due = max(1, book.quantiles[draw(key, m.TRANSFER, 0) >> 22] >> drops)
+    due: int = max(1, book.quantiles[draw(key, m.TRANSFER, 0) >> 22] >> drops)
     if draw(key, m.DROP, drops) < m.DROPS:
         devices.phase[i] = DROPPED
         due = (due + 1) >> 1

@@ -8,7 +8,8 @@ What an event does, it does to every device in which it looks at the same bytes.
 out once, on the updater, the boot loader and the flash model, and remembered (`simlib.device.recollection`)
 by the sectors that were looked at: devices that differ in what an event never reads, say the residue of an
 update that a power cut ended, share it. A state's bytes are made only when an event has to be worked out on
-them: from its sectors, or by repeating the event that it came from.
+them: from its sectors, or by repeating the event that it came from. An event that power cuts is played back
+from the same event whole (`simlib.device.tape`).
 
 A bench is for one thread. Leaves to others: when events happen, and to whom (the fleet).
 """

@@ -84,7 +84,7 @@ class CompiledClock:
             function(time_ms)
 
 
-def check_size(spec: ScenarioSpec, wire_bytes: Sequence[int]) -> None:
+def check_size(spec: ScenarioSpec, wire_bytes: Sequence[int] = ()) -> None:
     """Raise `InputError` for what the compiled clocks have no room for in their integers."""
     if spec.devices > calendars.DEVICES_MAX:
         raise InputError(
@@ -96,7 +96,7 @@ def check_size(spec: ScenarioSpec, wire_bytes: Sequence[int]) -> None:
             f"{spec.name}: horizon: found {spec.horizon_ms} ms, expected at most {calendars.LATEST_MS} ms "
             "on the compiled clocks"
         )
-    if max(wire_bytes) >= 1 << 31:
+    if max(wire_bytes, default=0) >= 1 << 31:
         raise InputError(
             f"{spec.name}: release: found an artefact of {max(wire_bytes)} bytes, expected less than 2 GiB "
             "on the compiled clocks"

@@ -27,7 +27,7 @@ from simlib.simulation.bound import Exposure
 from simlib.simulation.capacity import check_memory
 from simlib.simulation.cases import Cases, find_regular, kinds_of
 from simlib.simulation.columns import assemble, columns_of
-from simlib.simulation.compiled_run import CompiledRun
+from simlib.simulation.compiled_run import CompiledRun, check_size
 from simlib.simulation.device_rows import device_rows
 from simlib.simulation.links import attach
 from simlib.simulation.recorder import Alert, Recorder
@@ -195,6 +195,8 @@ def simulate(
     Without `record` the tables of transfers, failed steps and beliefs are left out.
     """
     clock_name = engine_for(engine, scenario.spec.devices, extra=extra is not None)
+    if clock_name != "simpy":
+        check_size(scenario.spec)
     check_memory(scenario.spec, clock_name, record=record)
     began = time.perf_counter()
     prepared, bench_s = prepare(scenario, memo=memo, on_case=on_case)

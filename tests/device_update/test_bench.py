@@ -9,14 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simlib.device import Step, sector_store
 from simlib.device import bench as bench_module
 from simlib.device import memo as memo_module
+from simlib.device import state as state_module
 from simlib.device.bench import Bench
+from simlib.device.details import Details
 from simlib.device.events import Boot, Confirm, Cut, Event, Install
 from simlib.device.forgery import FORGERIES
 from simlib.device.layouts import max_image_bytes
 from simlib.device.memo import Memo
-from simlib.device.transition import Transition, pack, unpack
+from simlib.device.transition import Effect, Transition, pack, unpack
 from simlib.errors import InputError, Reason
 from simlib.release import Artefact, Release
 
@@ -47,6 +50,28 @@ def story(release: Release) -> tuple[Event, ...]:
         Boot(),
         Confirm(),
         Boot(),
+    )
+
+
+def effect(details: Details, **facts: object) -> Effect:
+    return Effect(
+        **{
+            "verdict": Reason.NONE,
+            "trial": False,
+            "swap": "none",
+            "time_ns": 1,
+            "flash_nj": 2,
+            "compute_nj": 3,
+            "ops": len(details.op_end_ns),
+            "erases": 4,
+            "bytes_written": 5,
+            "image": None,
+            "security_counter": 6,
+            "changed": (),
+            "digests": (),
+        }
+        | facts,
+        details=details,
     )
 
 
@@ -81,7 +106,7 @@ def test_a_transition_carries_the_cost_of_its_event_alone(make_release, two_slot
 @given(st.lists(st.integers(1, 50), max_size=8), st.integers(0, 400))
 def test_a_moment_falls_into_the_first_operation_that_ends_later(gaps: list[int], offset: int) -> None:
     ends = tuple(sum(gaps[: n + 1]) for n in range(len(gaps)))
-    found = Transition("s", Reason.NONE, 0, False, "", 0, 0, 0, len(ends), 0, 0, ends, (), ())
+    found = effect(Details.of(ends, ends, ()))
     later = [number for number, end in enumerate(ends, 1) if end > offset]
     assert found.op_at(offset) == (later[0] if later else len(ends) + 1)
 
@@ -92,7 +117,7 @@ def test_a_budget_gives_out_in_the_first_operation_that_has_spent_more(
 ) -> None:
     ends = tuple(sum(takes[: n + 1]) for n in range(len(takes)))
     total = sum(takes) + after  # what follows the last operation may be too much: that is behind all of them
-    found = Transition("s", Reason.NONE, 0, False, "", 0, total, 0, len(ends), 0, 0, (), ends, ())
+    found = replace(effect(Details.of(ends, ends, ())), flash_nj=total)
     over = [number for number, end in enumerate(ends, 1) if end > budget]
     assert found.op_at_energy(budget) == (over[0] if over else len(ends) + 1)
 
@@ -117,7 +142,7 @@ def test_a_device_that_refused_runs_on(make_release, two_slots) -> None:
     refused, good = walk(bench, start, Install("full", flip_bit=77), Install("full"))
     assert (refused.verdict, refused.running) == (Reason.ARTEFACT_MISMATCH, 0)
     assert good.verdict is Reason.NONE
-    bits = 8 * len(bench._artefact("full").blob)
+    bits = 8 * len(next(a for a in bench.release.artefacts if a.name == "full").blob)
     assert bench.run(start, Install("full", flip_bit=77 + bits)) == refused
 
 
@@ -318,7 +343,7 @@ def test_states_that_fell_out_of_memory_are_made_again(make_release, two_slots, 
     release = make_release()
     roomy = Bench(release)
     expected = walk(roomy, roomy.start(two_slots, 0), *story(release))
-    monkeypatch.setattr(bench_module, "SNAPSHOT_BYTES", 1)
+    monkeypatch.setattr(sector_store, "CONTENT_BYTES", 1)
     tight = Bench(release)
     start = tight.start(two_slots, 0)
     assert walk(tight, start, *story(release)) == expected
@@ -399,12 +424,12 @@ def test_whatever_a_result_depends_on_changes_its_key(make_release, two_slots, m
     seen.append(keys_of(art(manifest=release.artefacts[0].manifest + b"x"), two_slots, event))
     seen.append(keys_of(replace(release, verify_key=other.verify_key), two_slots, event))
     seen.append(keys_of(replace(release, decryption_key=other.decryption_key), two_slots, event))
-    profile = bench_module.core_profile(two_slots.core)
+    profile = state_module.core_profile(two_slots.core)
     for field in fields(profile):
         value = getattr(profile, field.name)
         if isinstance(value, int):
             faster = replace(profile, **{field.name: value + 1})
-            monkeypatch.setattr(bench_module, "core_profile", lambda _, faster=faster: faster)
+            monkeypatch.setattr(state_module, "core_profile", lambda _, faster=faster: faster)
             seen.append(keys_of(release, two_slots, event))
     monkeypatch.undo()
     monkeypatch.setattr(memo_module, "code_identity", lambda: "other code")
@@ -413,18 +438,44 @@ def test_whatever_a_result_depends_on_changes_its_key(make_release, two_slots, m
     assert all(runs), "each has a key that no other one has"
 
 
-@settings(max_examples=30)
+sums = st.lists(st.integers(0, 10**12), max_size=20).map(sorted)
+words = st.text(max_size=9)
+
+
+@settings(max_examples=60)
 @given(
-    st.lists(st.integers(0, 10**12), max_size=20).map(sorted),
-    st.lists(st.integers(0, 10**12), max_size=20).map(sorted),
+    st.data(),
     st.sampled_from(list(Reason)),
     st.sampled_from([None, "a" * 64]),
+    st.lists(st.tuples(st.integers(0, 600), st.binary(min_size=16, max_size=16)), max_size=9),
+    st.lists(st.builds(Step, words, words, *[st.integers(0, 2**60)] * 4), max_size=3),
 )
 def test_what_is_packed_is_unpacked(
-    ends: list[int], spent: list[int], verdict: Reason, image: str | None
+    data: st.DataObject,
+    verdict: Reason,
+    image: str | None,
+    changed: list[tuple[int, bytes]],
+    steps: list[Step],
 ) -> None:
-    running = None if image is None else 3
-    sums = tuple(ends), tuple(spent)
-    found = Transition("s", verdict, running, False, "none", 1, 2, 3, len(ends), 4, 5, *sums, ())
-    assert unpack(pack(found, image), {"a" * 64: 3}) == (found, image)
-    assert (unpack(pack(found, image), {}) is None) == (image is not None)
+    ends, spent = (data.draw(sums) for _ in range(2))
+    ends, spent = ends[: len(spent)], spent[: len(ends)]
+    found = effect(
+        Details.of(ends, spent, steps),
+        verdict=verdict,
+        image=image,
+        changed=tuple(sector for sector, _ in changed),
+        digests=tuple(digest for _, digest in changed),
+    )
+    kept = unpack(pack(found))
+    assert kept == found
+    assert (kept.op_end_ns, kept.op_end_nj, kept.steps) == (tuple(ends), tuple(spent), tuple(steps))
+
+
+def test_details_that_differ_anywhere_are_not_equal() -> None:
+    step = Step("boot", "it", 1, 2, 3, 4)
+    same = Details.of((1, 2), (3, 4), (step,))
+    assert same == Details.of((1, 2), (3, 4), (step,)) and hash(same) == hash(
+        Details.of((1, 2), (3, 4), (step,))
+    )
+    for other in (((1, 3), (3, 4), (step,)), ((1, 2), (3, 5), (step,)), ((1, 2), (3, 4), ())):
+        assert same != Details.of(*other)

@@ -219,6 +219,7 @@ def an_augmented_index_is_evaluated_once_and_first(t: Table, x: int, y: int) -> 
     t.c[0] %= 5
     t.c[1] &= 6
     x += mark(t, x)
+    t.log[0] += mark(t, 5)
     return x
 
 

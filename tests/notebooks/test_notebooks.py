@@ -201,6 +201,61 @@ def test_07_says_what_an_update_takes_from_a_cell(tmp_path, monkeypatch):
     ]
 
 
+@pytest.mark.slow
+def test_11_takes_a_study_to_a_cluster(tmp_path, monkeypatch):
+    # The least fleet in which the canaries are small groups and the second group reaches its gate's sample.
+    facts = {
+        "digests": "clocks['digest'].nunique()",
+        "clocks": "list(clocks.index)",
+        "runs": "len(frame)",
+        "harm": "harm['mean'].tolist()",
+        "harm_low": "harm['low'].tolist()",
+        "harm_high": "harm['high'].tolist()",
+        "hours": "halt['mean'].tolist()",
+        "false": "false.tolist()",
+        "days": "days.mean().tolist()",
+        "paired": "pairs.loc['hours_to_90', ['difference', 'half_width', 'variance_reduction']].tolist()",
+        "gained": "gained",
+        "reason": "stopped.reason",
+        "half_width": "stopped.half_width / hour_ms",
+        "apart": "apart.tolist()",
+        "moved": "moved['mu_star'].to_dict()",
+        "means": "means.T.to_dict()",
+        "part": "len(there)",
+        "same": "[each.to_parquet() == here.to_parquet() for each in (there, again)]",
+        "costs": "costs['total_s'].tolist()",
+        "each": "each_s",
+    }
+    got, cells = execute("11_scaling_out.ipynb", 6000, facts, tmp_path, monkeypatch)
+    assert got["digests"] == 1 and got["clocks"] == ["simpy", "compiled", "fused"]
+    assert got["runs"] == 300 and got["part"] == 150 and got["same"] == [True, True]
+    assert printed(cells["cluster"]).rstrip().endswith("byte for byte: True")
+    assert printed(cells["lost-worker"]).splitlines()[-2:] == [
+        "the worker was replaced: True",
+        "the same table: True",
+    ]
+    assert "2 of 2 workers have this simlib" in printed(cells["alike"])
+    # What the notebook's sentences say of the canaries.
+    small, *others = got["harm"]
+    assert small > 3 * max(others) and got["harm_low"][0] > max(got["harm_high"][1:])
+    assert got["hours"] == sorted(got["hours"], reverse=True) and got["hours"][3] < 12 < 48 < got["hours"][1]
+    assert got["false"][0] == 0 < got["false"][1] and max(got["false"]) < 6
+    assert got["days"] == sorted(got["days"], reverse=True)
+    difference, half_width, reduction = got["paired"]
+    assert difference < -half_width < 0 and reduction > 1.2
+    assert 0.6 < got["gained"] < 1.4
+    assert got["reason"] == "precision" and got["half_width"] <= 1 < got["apart"][-1]
+    long = {"cohorts.*.battery", "cohorts.*.wake_period", "cohorts.*.wake_presence", "faults.drop"}
+    assert min(got["moved"][key] for key in long) > 20
+    rest = set(got["moved"]) - long - {"cohorts.*.weak_link"}
+    assert len(rest) == 9 and max(got["moved"][key] for key in rest) < 2
+    as_it_is, rare, empty = got["means"].values()
+    assert as_it_is["updated"] > 0.99 * 6000 and rare["halted"] == 0 and rare["updated"] < 0.8 * 6000
+    assert empty["halted"] > 0.5
+    assert got["each"] > got["costs"][-1] > got["costs"][0] > 0
+    assert pictures(cells) == ["harm", "halt", "pairs", "looks", "sensitivity", "cost-curve"]
+
+
 def test_there_are_the_two_notebooks():
     assert {"01_first_rollout.ipynb", "02_the_3600_bricks.ipynb"} <= set(NAMES)
 
