@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import MutableSequence, Sequence
 from fractions import Fraction
+from functools import cache
 from itertools import accumulate
 from typing import Any
 
@@ -169,7 +170,14 @@ def owner_of(spec: ScenarioSpec, cohort: CohortSpec) -> OwnerSpec:
 
 def _presence(cohort: CohortSpec, habit: HabitSpec) -> list[Fraction]:
     """The chance that a scheduled check-in takes place, by hour of the local week."""
+    if habit is ALWAYS_THERE:
+        return [cohort.wake_presence] * WEEK_HOURS
     return [cohort.wake_presence * day * hour for day in habit.by_weekday for hour in habit.by_hour]
+
+
+@cache
+def _thresholds(shares: tuple[Fraction, ...]) -> list[int]:
+    return [threshold(share) for share in shares]
 
 
 def published(spec: ScenarioSpec, release: Release) -> list[int]:
@@ -237,7 +245,7 @@ def columns_of(
         "wake_period_ms": [c.wake_period_ms for c in cohorts],
         "wake_below": [threshold(p[0]) for p in presence],
         "by_week": [int(len(set(p)) > 1) for p in presence],
-        "week_below": [threshold(share) for p in presence for share in p],
+        "week_below": [below for p in presence for below in _thresholds(tuple(p))],
         "leaves": [int(h.online is not None or h.dormant_for is not None) for h in habits],
         "breaks": [
             int(
@@ -326,7 +334,7 @@ def columns_of(
 
 def mean_presence(cohort: CohortSpec, habit: HabitSpec) -> Fraction:
     """The share of a cohort's scheduled check-ins that takes place, over a week."""
-    return sum(_presence(cohort, habit), Fraction(0)) / WEEK_HOURS
+    return cohort.wake_presence * sum(habit.by_weekday) * sum(habit.by_hour) / WEEK_HOURS
 
 
 def _sessions(spec: ScenarioSpec, routes: Sequence[Route], cases: Cases) -> tuple[list[int], list[int]]:

@@ -18,6 +18,7 @@ from simlib.lifecycle.columns import ENERGY_PHASES, Fleet
 from simlib.simulation.layout import HOT, HOT_BYTES, RARE, RARE_BYTES
 
 _LARGE_PAGE: Final = 1 << 21
+_BLOCK: Final = 1 << 13
 _KINDS: Final = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64}
 
 
@@ -185,12 +186,16 @@ class FleetMemory:
         self.directory.put(RARE["until_ms"].slot, self.rare)
         self.directory.put_value(layout["key"].slot, key_start)
         self.columns: dict[str, Any] = {}
+        filled: list[tuple[NDArray[Any], NDArray[Any], int]] = []
         for name, column in {**HOT, **RARE}.items():
             memory = self.hot if name in HOT else self.rare
             self.columns[name] = Elements(view(memory, rows, column), column.default)
             given = route if name == "route" else loop.get(name, devices.get(name))
             if given is not None:
-                _fill(self.columns[name].values, given, column.default)
+                filled.append((self.columns[name].values, given, column.default))
+        for start in range(0, rows, _BLOCK):  # a block's rows stay in the cache while all columns are written
+            for into, given, default in filled:
+                _fill(into[start : start + _BLOCK], given[start : start + _BLOCK], default)
         parts = HOT_BYTES - 8 * ENERGY_PHASES
         shape, strides = (rows, ENERGY_PHASES), (HOT_BYTES, 8)
         grid: NDArray[np.int64] = np.ndarray(shape, np.int64, self.hot, parts, strides)
@@ -236,16 +241,13 @@ def _fill(into: NDArray[Any], given: NDArray[Any], default: int) -> None:
         if value:
             into[:] = value
         return
-    step = 1 << 18
-    for start in range(0, len(given), step):
-        part = np.asarray(given[start : start + step])
-        if default:
-            part = part.astype(np.int64) - default
-        different = np.flatnonzero(part)
-        if 4 * len(different) > len(part):
-            into[start : start + step] = part
-        else:
-            into[start + different] = part[different]
+    if default:
+        given = given.astype(np.int64) - default
+    different = np.flatnonzero(given)
+    if 4 * len(different) > len(given):
+        into[:] = given
+    else:
+        into[different] = given[different]
 
 
 def elements(names: Iterable[str], sizes: Mapping[str, int]) -> dict[str, NDArray[np.int64]]:

@@ -66,7 +66,7 @@ class Executor:
 
     @contextmanager
     def _bar(self, total: int) -> Iterator[Any]:
-        from tqdm.auto import tqdm
+        from tqdm import tqdm  # `tqdm.auto` warns in a notebook without ipywidgets
 
         shown = self.progress
         if shown is None:

@@ -1,4 +1,4 @@
-"""A notebook that imports simlib has the machine code ready before it asks for a run; nobody else pays for it."""
+"""A notebook that imports simlib has the machine code before it asks for a run; nobody else pays for it."""
 
 import os
 import subprocess
