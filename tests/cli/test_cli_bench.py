@@ -178,7 +178,7 @@ def test_what_only_the_run_can_refuse_is_refused_the_same_way(here: Path, simlib
     (here / "odd.toml").write_text(scenario.to_toml())
     answer = simlib("bench odd.toml")
     assert (answer.status, answer.out, answer.err.count("\n")) == (2, "", 1)
-    assert "gone.csv" in answer.err
+    assert "smoke: inventory.file" in answer.err
 
 
 def test_a_clock_that_does_not_exist_is_bad_input() -> None:

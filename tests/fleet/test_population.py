@@ -188,5 +188,5 @@ def test_a_fleet_of_one_kind_takes_no_memory_for_what_all_its_devices_share():
         if field.name != "names" and is_uniform(getattr(fleet, field.name))
     }
     assert shared >= {"cohort", "zone", "link", "free_bytes", "battery_ppm", "unseen_ms", "state"}
-    assert fleet.base.itemsize == 1
-    assert fleet.group.dtype == fleet.wake_phase_ms.dtype == np.int64
+    assert fleet.base.itemsize == fleet.group.itemsize == 1
+    assert fleet.wake_phase_ms.dtype == np.int64

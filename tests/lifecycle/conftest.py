@@ -269,6 +269,7 @@ def make(
     numbers[rule.RULE_POWER_OFF] = 5000
     numbers[rule.RULE_REPORT_DELAY] = 10
     numbers[rule.RULE_HORIZON] = 30 * DAY_MS
+    numbers[rule.RULE_FREE_TOLD] = 1
     numbers[rule.RULE_ARTEFACTS] = ARTEFACTS
     numbers[rule.RULE_CHAIN] = CHAIN
     numbers[rule.RULE_PRIMARY] = NEW
@@ -296,6 +297,8 @@ def make(
         "reboot_ms": [2000],
         "self_test_ms": [30_000],
         "foreground_below": [CERTAIN],
+        "leaves": [1],
+        "breaks": [1],
         "accept_below": [CERTAIN],
         "charge_for_ms": [6 * HOUR_MS],
         "published_ms": [NEVER, 0, NEVER, NEVER],

@@ -112,7 +112,7 @@ def test_a_check_in_does_not_depend_on_what_was_asked_before(device, seed, quest
     notes = {"notifiable": 1, "notified_below": CERTAIN} if notified else {}
 
     def fresh():
-        f = device(seed=seed, tables=tables, wake_below=CERTAIN // 2, **notes).fleet
+        f = device(seed=seed, tables=tables, wake_below=CERTAIN // 2, phone=1, **notes).fleet
         notify(f, 0, 0)
         return f
 

@@ -116,7 +116,7 @@ def distributions_of(folder: str) -> dict[str, set[str]]:
     known = importlib.metadata.packages_distributions()
     wanted: dict[str, set[str]] = {}
     for name, path in imported(folder):
-        if name not in sys.stdlib_module_names and name not in ("simlib", "tasks"):
+        if name not in sys.stdlib_module_names and name not in ("simlib", "tasks", "tests"):
             assert name in known, f"{path.relative_to(ROOT)}: {name} is not installed"
             for distribution in map(canonicalize_name, known[name]):
                 wanted.setdefault(CARRIED.get(distribution, distribution), set()).add(path.name)
