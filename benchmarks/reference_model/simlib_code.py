@@ -14,9 +14,9 @@ from llvmlite import ir
 
 from simlib.engine import calendar as calendars
 from simlib.engine import native
+from simlib.engine.column_access import WORD
 from simlib.engine.columns import Column, Layout
 from simlib.engine.compiler import Program
-from simlib.engine.lowering import WORD
 from simlib.firmware.cache import cache_dir
 
 from . import compiled_tally as t

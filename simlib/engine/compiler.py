@@ -21,8 +21,9 @@ from typing import Any, Final
 
 from llvmlite import ir
 
+from simlib.engine.column_access import WORD
 from simlib.engine.columns import CannotCompile, Column, Layout
-from simlib.engine.lowering import WORD, Lowering
+from simlib.engine.lowering import Lowering
 
 Native = Callable[[ir.IRBuilder, list[Any]], None]
 """Writes what a call of a function without a result does."""

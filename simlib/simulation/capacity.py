@@ -12,9 +12,9 @@ from simlib.scenario.model import ScenarioSpec
 GB: Final = 1_000_000_000
 BASE_BYTES: Final = 300_000_000
 """A process with simlib, its libraries and a release in it."""
-BYTES_A_DEVICE: Final = {"simpy": 2_600, "compiled": 420, "fused": 420}
+BYTES_A_DEVICE: Final = {"simpy": 2_600, "compiled": 360, "fused": 360}
 """Peak of a run without its records, measured on `escooter-120k` (benchmarks/README.md)."""
-RECORD_BYTES: Final = 160
+RECORD_BYTES: Final = 120
 """What the records of transfers and of failed steps add to it."""
 
 

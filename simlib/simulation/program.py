@@ -12,9 +12,9 @@ from llvmlite import ir
 
 from simlib import draws
 from simlib.engine import calendar, native, shares
+from simlib.engine.column_access import WORD
 from simlib.engine.columns import Column, Layout
 from simlib.engine.compiler import Program
-from simlib.engine.lowering import WORD
 from simlib.engine.shares import Shares
 from simlib.firmware.cache import cache_dir
 from simlib.simulation import kernel
