@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableSequence, Sequence
 from heapq import heappop, heappush
-from itertools import accumulate, count
+from itertools import count
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simlib.draws import GOLDEN, MASK64, mix64
 from simlib.engine import calendar as calendars
 from simlib.engine.order import Rank
 from simlib.errors import InputError
@@ -31,8 +30,9 @@ from simlib.scenario.model import ScenarioSpec
 from simlib.simulation import kernel, program
 from simlib.simulation.bound import BoundRun
 from simlib.simulation.cases import Cases
+from simlib.simulation.compiled_memory import book_memory, calendar_memory, fleet_memory
 from simlib.simulation.links import Attachment
-from simlib.simulation.memory import Directory, FleetMemory, elements, slots_of, zeros
+from simlib.simulation.memory import Directory, slots_of, zeros
 from simlib.simulation.recorder import STATES, Recorder, state_of
 from simlib.simulation.shared_links import LinkView, SharesMemory
 from simlib.simulation.supply import Supply
@@ -128,7 +128,7 @@ class CompiledRun(BoundRun):
         n = spec.devices
         self._code = program.code()
         self._shares = SharesMemory(attachment.links, n)
-        self._memory = _fleet_memory(spec, population, routes, devices, others, attachment, self._shares)
+        self._memory = fleet_memory(spec, population, routes, devices, others, attachment, self._shares)
         fleet = self._memory.fleet
         groups = len(spec.rollout.groups)
         messages = np.zeros((max(n, 1), program.TALLY_BYTES), dtype=np.uint8)
@@ -152,8 +152,15 @@ class CompiledRun(BoundRun):
         )
         for name, memory in tally._asdict().items():
             self._tally.put(program.TALLY[name].slot, memory)
-        self._calendar = _calendar(n, spec.horizon_ms, self._memory.hot, messages)
-        self._book, self._columns = _book(spec, n, attachment, self._memory, self._shares)
+        self._calendar = calendar_memory(n, spec.horizon_ms, self._memory.hot, messages)
+        self._book, self._columns = book_memory(
+            spec,
+            attachment,
+            self._memory,
+            self._shares,
+            buffer_rows=_BUFFER_ROWS,
+            slice_events=_SLICE,
+        )
         self._state = self._columns["state"]
         self.clock = CompiledClock(self._state)
         views = [LinkView(self._shares, k, link) for k, link in enumerate(attachment.links)]
@@ -321,111 +328,3 @@ class CompiledRun(BoundRun):
 
     def _write_sample(self, now: int) -> None:
         self._code.take_sample(self._shares.directory.address, self._book.address, now)
-
-
-def _fleet_memory(
-    spec: ScenarioSpec,
-    population: Population,
-    routes: Sequence[Route],
-    devices: Mapping[str, NDArray[Any]],
-    others: Mapping[str, MutableSequence[int]],
-    attachment: Attachment,
-    shares: SharesMemory,
-) -> FleetMemory:
-    starts = np.array([0, *accumulate(len(route.weights) for route in routes)], dtype=np.int64)
-    first_class = np.array(shares.first_class, dtype=np.int16)
-    return FleetMemory(
-        program.FLEET,
-        devices,
-        others,
-        rows=spec.devices,
-        keys=population.keys,
-        key_start=mix64((spec.seed * GOLDEN) & MASK64),
-        route=(starts[population.cohort] + population.rate).astype(np.int16),
-        looked={
-            "link": ("rate_class", shares.link_of_class),
-            **{
-                name: (
-                    "route",
-                    np.array([price for r in routes for price in getattr(r, name)], dtype=np.int64),
-                )
-                for name in ("rx_pj_per_byte", "tx_pj_per_byte")
-            },
-        },
-        loop={"rate_class": (first_class[attachment.link_column] + attachment.class_column).astype(np.int16)},
-    )
-
-
-def _calendar(
-    devices: int, horizon_ms: int, rows: NDArray[np.uint8], messages: NDArray[np.uint8]
-) -> Directory:
-    shift, buckets = calendars.shape(devices, horizon_ms)
-    state = np.zeros(calendars.STATES, dtype=np.int64)
-    state[calendars.AT_SHIFT], state[calendars.AT_BUCKETS] = shift, buckets
-    state[calendars.AT_HEAP_ROOM] = 2 * devices + 64
-    made = Directory(program.CALENDAR_MESSAGES + 1)
-    for name, memory in {
-        "due": zeros(devices, program.NODE_BYTES, dense=True),
-        "head": zeros(buckets, 4, dense=True),
-        "keys": zeros(devices, 8),
-        "heap": zeros(2 * devices + 64, 8),
-        "state": state,
-    }.items():
-        made.put(program.CALENDAR[name].slot, memory)
-    made.put(program.CALENDAR_ROWS, rows)
-    made.put(program.CALENDAR_MESSAGES, messages)
-    return made
-
-
-def _book(
-    spec: ScenarioSpec, devices: int, attachment: Attachment, memory: FleetMemory, shares: SharesMemory
-) -> tuple[Directory, dict[str, NDArray[np.int64]]]:
-    changes = sorted(
-        (
-            (time_ms, number, attachment.links[number].rate(capacity_bps))
-            for number, of_link in enumerate(attachment.capacities)
-            for time_ms, capacity_bps in of_link
-            if time_ms <= spec.horizon_ms
-        ),
-        key=lambda change: change[0],
-    )
-    samples = spec.horizon_ms // spec.timeline_ms + 3
-    sizes = {
-        "grants": 3 * _BUFFER_ROWS,
-        "errors": 5 * _BUFFER_ROWS,
-        "notes": 5 * _BUFFER_ROWS,
-        "counts": len(STATES),
-        "later": (samples + 1) * len(STATES),
-        "exact": len(STATES),
-        "samples": samples * (len(STATES) + 2),
-        "ring_ms": kernel.RING,
-        "ring_move": kernel.RING,
-        "change_ms": len(changes),
-        "change_link": len(changes),
-        "change_units": len(changes),
-        "fuses": len(Phase),
-        "state": kernel.STATE_ROWS,
-    }
-    columns = elements(sizes, sizes)
-    for at, (time_ms, link, units) in enumerate(changes):
-        columns["change_ms"][at], columns["change_link"][at], columns["change_units"][at] = (
-            time_ms,
-            link,
-            units,
-        )
-    state = columns["state"]
-    state[kernel.AT_HORIZON] = spec.horizon_ms
-    state[kernel.AT_EVERY] = spec.timeline_ms
-    state[kernel.AT_ROOM] = _BUFFER_ROWS
-    state[kernel.AT_CHANGES] = len(changes)
-    state[kernel.AT_WINDOWED] = int(spec.rollout.window is not None)
-    state[kernel.AT_PATIENCE] = spec.alerts.silent_ms
-    state[kernel.AT_SLICE] = _SLICE
-    made = Directory(slots_of(program.BOOK))
-    for name, column in columns.items():
-        made.put(program.BOOK[name].slot, column)
-    made.put(program.BOOK["rate_class"].slot, memory.hot)
-    made.put(program.BOOK["waits"].slot, memory.hot)
-    made.put(program.BOOK["link"].slot, shares.link_of_class)
-    made.put(program.BOOK["missing"].slot, memory.rare)
-    return made, columns

@@ -77,7 +77,6 @@ class Code:
 
     run_on: Callable[..., int]
     take_sample: Callable[..., int]
-    bytes_on_links: Callable[..., int]
     count_now: Callable[..., int]
     open_members: Callable[..., int]
     break_off: Callable[..., int]

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any, Final
 
 from simlib.device.memo import Memo
 from simlib.errors import InputError
 from simlib.outcomes import Outcome
-from simlib.results import Timings, summarise
+from simlib.results import Timings
 from simlib.scenario import Scenario
 from simlib.scenario.toml_text import shown
 from simlib.simulation import simulate
 from simlib.simulation.run import ENGINES, prepare
+from simlib.study.summing import summed_up
 
 TIMES: Final = ("time_to_50_ms", "time_to_90_ms", "time_to_95_ms")
 TOTALS: Final = (
@@ -49,16 +49,7 @@ def measure(scenario: Scenario, engine: str = "auto") -> dict[str, Any]:
     made = simulate(scenario, engine=engine, memo=Memo.open_default(), record=False)
     if made.interrupted_ms is not None:
         raise KeyboardInterrupt
-    summary = summarise(
-        scenario=scenario.spec.name,
-        seed=scenario.spec.seed,
-        engine=made.engine,
-        devices=made.tables["devices"],
-        halted_ms=made.halted_ms,
-        exposure=None if made.exposure is None else asdict(made.exposure),
-        events=made.events,
-        timings=Timings(0.0, 0.0, 0.0, 0.0),
-    )
+    summary = summed_up(scenario, made, Timings(0.0, 0.0, 0.0, 0.0))
     exposure = summary["exposure_at_halt"] or {}
     facts = {
         **summary["outcomes"],

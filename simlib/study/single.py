@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 from simlib.device.memo import Memo
 from simlib.fleet import InventoryReport
-from simlib.results import Run, Timings, summarise
+from simlib.results import Run, Timings
 from simlib.results.harm import harm_of
 from simlib.scenario import Scenario
 from simlib.scenario.sources import recalled_keys
@@ -18,6 +17,7 @@ from simlib.simulation import Simulated, simulate
 from simlib.simulation.recorder import Alert
 from simlib.simulation.run import SIMPY_UP_TO
 from simlib.simulation.simpy_run import Extra
+from simlib.study.summing import summed_up
 
 
 def run(
@@ -49,15 +49,10 @@ def run(
         watch=watch,
         memo=Memo.open_default() if memo else None,
     )
-    summary = summarise(
-        scenario=scenario.spec.name,
-        seed=scenario.spec.seed,
-        engine=made.engine,
-        devices=made.tables["devices"],
-        halted_ms=made.halted_ms,
-        exposure=None if made.exposure is None else asdict(made.exposure),
-        events=made.events,
-        timings=Timings(made.setup_s, made.bench_s, made.wall_s, time.perf_counter() - began),
+    summary = summed_up(
+        scenario,
+        made,
+        Timings(made.setup_s, made.bench_s, made.wall_s, time.perf_counter() - began),
         interrupted_ms=made.interrupted_ms,
         duplicates=made.duplicates,
         further_verdicts=made.further_verdicts,
