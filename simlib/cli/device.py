@@ -57,8 +57,8 @@ def update(
         layout=layout,
         payload=payload,
         encrypted=encrypted,
-        sector_size_bytes=_flash_size(sector_size, "--sector-size"),
-        slot_size_bytes=if_given(_flash_size, slot_size, "--slot-size"),
+        sector_size_bytes=flash_size(sector_size, "--sector-size"),
+        slot_size_bytes=if_given(flash_size, slot_size, "--slot-size"),
         write_size_bytes=size(write_size, "--write-size"),
         erased_value=whole_number(erased_value, "--erased-value"),
         cut_at=if_given(whole_number, cut_at, "--cut-at"),
@@ -93,7 +93,8 @@ def update(
     return 0
 
 
-def _flash_size(text: str, flag: str) -> int:
+def flash_size(text: str, flag: str) -> int:
+    """A size [byte] of a part of a flash, as a person types it; `InputError` for one beyond all reason."""
     size_bytes = size(text, flag)
     if size_bytes > LARGEST_SLOT_BYTES:
         raise InputError(f"{flag}: found {text}, expected at most {LARGEST_SLOT_BYTES} bytes")

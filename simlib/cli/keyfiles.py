@@ -18,6 +18,10 @@ PassphraseFile = Annotated[
 ]
 
 
+TOKEN_SCHEME = "pkcs11:"
+"""What the address of a key in a token begins with (RFC 7512)."""
+
+
 def passphrase(path: Path | None) -> bytes | None:
     """The first line of the file; None without one."""
     if path is None:
@@ -29,10 +33,22 @@ def passphrase(path: Path | None) -> bytes | None:
 
 
 def signing_key(path: Path, passphrase_file: Path | None) -> SigningKey:
-    """The private key an image is signed with."""
+    """The private key an image is signed with: of a file, or of a token by its address ``pkcs11:…``.
+
+    A token's PIN is then the first line of the passphrase's file, unless address or environment have it.
+    """
     from simlib.security.keys import SigningKey, load_private
 
     secret = passphrase(passphrase_file)
+    if str(path).startswith(TOKEN_SCHEME):
+        from simlib.security.stores.pkcs11_uri import Pkcs11Uri
+        from simlib.security.stores.token_store import signing_key_at
+
+        try:
+            pin = None if secret is None else secret.decode()
+        except UnicodeDecodeError:
+            raise InputError(f"{passphrase_file}: found no UTF-8, expected a token's PIN") from None
+        return signing_key_at(Pkcs11Uri.parse(str(path)), pin)
     with naming(path):
         return SigningKey.of(load_private(path, secret))
 
@@ -46,17 +62,18 @@ def verify_key(path: Path) -> VerifyKey:
 
 
 def encryption_key(path: Path) -> EncryptionKey:
-    """The public key an image is encrypted to."""
-    from simlib.security.keys import EncryptionKey, load_public
+    """The key an image is encrypted to: public, or shared with the devices."""
+    from simlib.security.keys import EncryptionKey, load_public, load_shared
 
     with naming(path):
-        return EncryptionKey.of(load_public(path))
+        return EncryptionKey.of(load_shared(path) or load_public(path))
 
 
 def decryption_key(path: Path, passphrase_file: Path | None) -> DecryptionKey:
-    """The private key an image is decrypted with."""
-    from simlib.security.keys import DecryptionKey, load_private
+    """The key an image is decrypted with: private, or shared with the publisher."""
+    from simlib.security.keys import DecryptionKey, load_private, load_shared
 
     secret = passphrase(passphrase_file)
     with naming(path):
-        return DecryptionKey.of(load_private(path, secret))
+        shared = load_shared(path) if secret is None else None
+        return DecryptionKey.of(shared or load_private(path, secret))

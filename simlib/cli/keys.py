@@ -21,7 +21,13 @@ def keys() -> None:
 
 @app.command("new")
 def new(
-    algorithm: Annotated[str, typer.Option(help="ecdsa-p256, ed25519, rsa-3072, ecies-p256 or others.")],
+    algorithm: Annotated[
+        str,
+        typer.Option(
+            help="To sign images: ecdsa-p256, ecdsa-p384, ed25519, rsa-2048, rsa-3072. To encrypt them: "
+            "ecies-p256, x25519, rsa-2048. Others: ml-dsa-44, ml-dsa-65, ml-dsa-87, hybrid-p256-ml-dsa-65."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Private key file; its public half goes to NAME.pub.pem.")],
     passphrase_file: PassphraseFile = None,
     force: Force = False,

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import typer
 
-from simlib.cli import bench, delta, device, firmware, fleet, image, keys, study
+from simlib.cli import bench, delta, device, firmware, fleet, image, keys, powercut, study
 from simlib.cli.output import complain, finish, say
 from simlib.errors import SimlibError
 from simlib.scenario.toml_text import one_line
@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 fleet.register(app)
 app.command("bench")(bench.bench)
+app.command("powercut")(powercut.powercut)
 study.register(app)
 app.add_typer(device.app, name="device")
 app.add_typer(firmware.app, name="firmware")

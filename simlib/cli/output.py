@@ -64,6 +64,23 @@ def counting(what: str) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
+def advancing(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, where that is a terminal; call it with the count so far and the total."""
+    if not _watched():
+        yield lambda _count, _total: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(desc=what, leave=False) as bar:
+
+        def advance(count: int, total: int) -> None:
+            bar.total = total
+            _move(bar, count)
+
+        yield advance
+
+
+@contextmanager
 def following(what: str, total: int) -> Iterator[Callable[[Callable[[], int]], None]]:
     """A bar up to `total` on standard error, where that is a terminal.
 

@@ -66,6 +66,8 @@ def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
         facts.append(("exposed to the exploit", f"{summary['exposed_device_days']:,.0f} device-days"))
     if summary.get("harm"):
         facts.append(("harm", _harm(summary["harm"])))
+    if summary.get("keys"):
+        facts.append(("keys kept in", summary["keys"]))
     if summary.get("inventory"):
         told = summary["inventory"]
         facts.append(("inventory", f"{told['rows_used']:,} of {told['rows_read']:,} rows used"))

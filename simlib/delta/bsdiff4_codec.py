@@ -36,6 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simlib.delta.bounded import BoundedStream, bz2_ceiling
+from simlib.delta.codec import Recipe
 from simlib.errors import Reason, Refused
 
 MAGIC: Final = b"BSDIFF40"
@@ -125,6 +126,56 @@ def _decoded(stream: memoryview, size_bytes: int, name: str) -> NDArray[np.uint8
     return np.frombuffer(block, dtype=np.uint8)
 
 
+def _decoded_parts(
+    old_bytes: int, view: memoryview, result_bytes: int
+) -> tuple[list[_Run], NDArray[np.uint8], NDArray[np.uint8]]:
+    """The triples, diff and extra bytes of a payload, accepted by the rules in the module's docstring."""
+    if max(old_bytes, result_bytes) >= MAX_SIZE_BYTES:
+        raise Refused(
+            Reason.OVERSIZE,
+            f"bsdiff4: found base and result of {old_bytes} and {result_bytes} bytes,"
+            f" expected less than {MAX_SIZE_BYTES} each",
+        )
+    control_size, diff_size = _header(view, result_bytes)
+    diff_from = HEADER_BYTES + control_size
+    extra_from = diff_from + diff_size
+    control, diff, extra = view[HEADER_BYTES:diff_from], view[diff_from:extra_from], view[extra_from:]
+    control_limit = TRIPLE_BYTES * (result_bytes // MATCH_BYTES + 1)
+    for name, stream, limit in (
+        ("control", control, control_limit),
+        ("diff", diff, result_bytes),
+        ("extra", extra, result_bytes),
+    ):
+        ceiling = bz2_ceiling(limit)
+        if len(stream) > ceiling:
+            raise _damaged(f"bsdiff4 {name} block", f"{len(stream)} bytes", f"at most {ceiling}")
+    runs = list(_runs(control, old_bytes, result_bytes))
+    diff_bytes = sum(int(run.added.sum()) for run in runs)
+    return (
+        runs,
+        _decoded(diff, diff_bytes, "diff"),
+        _decoded(extra, result_bytes - diff_bytes, "extra"),
+    )
+
+
+def _recipe(runs: list[_Run], diff: NDArray[np.uint8], extra: NDArray[np.uint8]) -> Recipe:
+    """Where each byte of the result comes from, and what is added to it."""
+    size = len(diff) + len(extra)
+    sources = np.full(size, -1, dtype=np.int32)
+    values = np.empty(size, dtype=np.uint8)
+    used_diff = used_extra = at = 0
+    for run in runs:
+        for added, appended, position in zip(run.added, run.appended, run.positions, strict=True):
+            stop = at + int(added)
+            sources[at:stop] = np.arange(position, position + int(added), dtype=np.int32)
+            values[at:stop] = diff[used_diff : used_diff + int(added)]
+            used_diff += int(added)
+            at = stop + int(appended)
+            values[stop:at] = extra[used_extra : used_extra + int(appended)]
+            used_extra += int(appended)
+    return Recipe(sources, values)
+
+
 def _assembled(old: bytes, runs: list[_Run], diff: NDArray[np.uint8], extra: NDArray[np.uint8]) -> bytearray:
     """The result: segments of base bytes with diff bytes added and segments of extra bytes take turns."""
     base = np.frombuffer(old, dtype=np.uint8)
@@ -164,6 +215,14 @@ class Bsdiff4:
 
     name: str = "bsdiff4"
 
+    def ram_bytes(self, payload_size_bytes: int, result_size_bytes: int) -> int:
+        """Three bzip2 streams read side by side, whatever the sizes: each takes what its blocks declare.
+
+        `bsdiff4.diff` writes blocks of 900,000 bytes, and decompressing takes 100,000 bytes and four times
+        the block (bzip2 manual, section 2.6, "Memory management").
+        """
+        return 3 * (100_000 + 4 * 900_000)
+
     def diff(self, old: bytes, new: bytes) -> bytes:
         """What `bsdiff4.diff` gives, byte for byte."""
         return bytes(bsdiff4.diff(old, new))
@@ -174,33 +233,9 @@ class Bsdiff4:
         Raises:
             Refused: PATCH_DAMAGED when one of them is broken, OVERSIZE when base or result is 2 GiB or more.
         """
-        if max(len(old), result_size_bytes) >= MAX_SIZE_BYTES:
-            raise Refused(
-                Reason.OVERSIZE,
-                f"bsdiff4: found base and result of {len(old)} and {result_size_bytes} bytes,"
-                f" expected less than {MAX_SIZE_BYTES} each",
-            )
-        view = memoryview(payload)
-        control_size, diff_size = _header(view, result_size_bytes)
-        diff_from = HEADER_BYTES + control_size
-        extra_from = diff_from + diff_size
-        control, diff, extra = view[HEADER_BYTES:diff_from], view[diff_from:extra_from], view[extra_from:]
-        control_limit = TRIPLE_BYTES * (result_size_bytes // MATCH_BYTES + 1)
-        for name, stream, limit in (
-            ("control", control, control_limit),
-            ("diff", diff, result_size_bytes),
-            ("extra", extra, result_size_bytes),
-        ):
-            ceiling = bz2_ceiling(limit)
-            if len(stream) > ceiling:
-                raise _damaged(f"bsdiff4 {name} block", f"{len(stream)} bytes", f"at most {ceiling}")
-        runs = list(_runs(control, len(old), result_size_bytes))
-        diff_bytes = sum(int(run.added.sum()) for run in runs)
-        return bytes(
-            _assembled(
-                old,
-                runs,
-                _decoded(diff, diff_bytes, "diff"),
-                _decoded(extra, result_size_bytes - diff_bytes, "extra"),
-            )
-        )
+        parts = _decoded_parts(len(old), memoryview(payload), result_size_bytes)
+        return bytes(_assembled(old, *parts))
+
+    def recipe(self, old_size_bytes: int, payload: bytes | memoryview, result_size_bytes: int) -> Recipe:
+        """The recipe of a payload that nobody has vouched for; raises as `apply` does."""
+        return _recipe(*_decoded_parts(old_size_bytes, memoryview(payload), result_size_bytes))

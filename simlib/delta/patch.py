@@ -18,8 +18,8 @@ from types import MappingProxyType
 from typing import Final
 
 from simlib.delta.bsdiff4_codec import Bsdiff4
-from simlib.delta.codec import Codec
-from simlib.delta.envelope import read_envelope, seal
+from simlib.delta.codec import Codec, Recipe
+from simlib.delta.envelope import Envelope, read_envelope, seal
 from simlib.errors import InputError, Reason, Refused
 
 CODECS: Final = MappingProxyType[str, Codec]({codec.name: codec for codec in (Bsdiff4(),)})
@@ -43,6 +43,13 @@ def create_patch(old: bytes, new: bytes, codec: str = "bsdiff4") -> bytes:
         near = get_close_matches(codec, CODECS, n=1, cutoff=0)
         raise InputError(f"codec: found {codec!r}, expected one of {', '.join(CODECS)} (nearest: {near[0]})")
     return seal(codec, old, new, CODECS[codec].diff(old, new))
+
+
+def codec_ram_bytes(codec: str, payload_size_bytes: int, result_size_bytes: int) -> int:
+    """What decoding takes on a device [byte]; `InputError` for an unknown codec."""
+    if codec not in CODECS:
+        raise InputError(f"codec: found {codec!r}, expected one of {', '.join(CODECS)}")
+    return CODECS[codec].ram_bytes(payload_size_bytes, result_size_bytes)
 
 
 def default_result_limit(base_size_bytes: int) -> int:
@@ -78,6 +85,23 @@ def apply_patch(old: bytes, patch: bytes, *, max_result_bytes: int) -> bytes:
     result = CODECS[envelope.codec].apply(old, payload, envelope.result_size)
     _expect(Reason.RESULT_MISMATCH, "patch result", result, envelope.result_sha256, envelope.result_size)
     return result
+
+
+def patch_recipe(patch: bytes) -> tuple[Envelope, Recipe]:
+    """What a patch says of itself, and how to make its result part by part (`simlib.delta.codec.Recipe`).
+
+    The base is not at hand any more where this is used: whoever asks has seen `apply_patch` accept it.
+
+    Raises:
+        Refused: as `apply_patch`, but for what only the base or the result could tell.
+    """
+    envelope = read_envelope(patch)
+    if envelope.codec not in CODECS:
+        expected = ", ".join(CODECS)
+        raise Refused(Reason.CODEC_UNKNOWN, f"patch codec: found {envelope.codec}, expected {expected}")
+    payload = memoryview(patch)[envelope.header_size :]
+    _expect(Reason.PATCH_DAMAGED, "patch payload", payload, envelope.patch_sha256, envelope.patch_size)
+    return envelope, CODECS[envelope.codec].recipe(envelope.base_size, payload, envelope.result_size)
 
 
 def _expect(reason: Reason, what: str, data: bytes | memoryview, digest: bytes, size_bytes: int) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from simlib.scenario.model import CohortSpec
 
 SMALLEST_SECTOR_BYTES: Final = 512
+COUNTER_STORES: Final = ("fuses", "flash", "tpm")
+"""Fuses burn one at a time; a protected area of the flash; a TPM's monotonic counter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,12 @@ class DeviceConfig:
     flash: str = "nrf52840"
     core: str = "cortex-m4-64mhz"
     hardware: str = ""  # what a manifest may ask for by name; "": not known, and so not checked
+    secondary_size_bytes: int = 0  # of the second slot; 0: what the layout takes (`layouts`)
+    secondary_sector_bytes: int = 0  # the second slot's erase unit; 0: as everywhere
+    scratch_size_bytes: int = 0  # 0: what the layout takes
+    downgrade_prevention: bool = False  # overwrite-only refuses a version below the running one
+    counter_store: str = "fuses"  # where the security counter is kept, of `COUNTER_STORES`
+    ram_bytes: int = 0  # what installing may use; 0: as much as it takes
 
     def __post_init__(self) -> None:
         sector = self.sector_size_bytes
@@ -49,11 +57,31 @@ class DeviceConfig:
             raise InputError(
                 f"slot_size_bytes: found {self.slot_size_bytes}, expected a multiple of the sector, {sector}"
             )
+        self._check_second_slot()
+        if self.counter_store not in COUNTER_STORES:
+            raise InputError(
+                f"counter_store: found {self.counter_store!r}, expected one of {', '.join(COUNTER_STORES)}"
+            )
+        if self.ram_bytes < 0:
+            raise InputError(f"ram_bytes: found {self.ram_bytes}, expected 0 or more")
         if self.download_size_bytes < 0 or self.download_size_bytes % sector:
             raise InputError(
                 f"download_size_bytes: found {self.download_size_bytes}, "
                 f"expected 0 or a multiple of the sector, {sector}"
             )
+
+    def _check_second_slot(self) -> None:
+        sector, large = self.sector_size_bytes, self.secondary_sector_bytes
+        if large < 0 or large % sector:
+            raise InputError(
+                f"secondary_sector_bytes: found {large}, expected 0 or a multiple of the sector, {sector}"
+            )
+        for name, size, unit in (
+            ("secondary_size_bytes", self.secondary_size_bytes, large or sector),
+            ("scratch_size_bytes", self.scratch_size_bytes, large or sector),
+        ):
+            if size < 0 or size % unit:
+                raise InputError(f"{name}: found {size}, expected 0 or a multiple of the sector, {unit}")
 
     @classmethod
     def from_cohort(cls, cohort: CohortSpec) -> DeviceConfig:
@@ -68,4 +96,10 @@ class DeviceConfig:
             flash=cohort.flash,
             core=cohort.core,
             hardware=cohort.hardware,
+            secondary_size_bytes=cohort.secondary_size_bytes,
+            secondary_sector_bytes=cohort.secondary_sector_bytes,
+            scratch_size_bytes=cohort.scratch_size_bytes,
+            downgrade_prevention=cohort.downgrade_prevention,
+            counter_store=cohort.counter_store,
+            ram_bytes=cohort.ram_bytes,
         )

@@ -7,18 +7,24 @@ their costs add up to the meter's. Leaves to others: everything a device does (`
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simlib.device import layouts
 from simlib.device.config import DeviceConfig
-from simlib.device.flash import Flash, FlashState, Geometry
+from simlib.device.flash import Flash, FlashState, Geometry, Region
 from simlib.device.meter import Meter
 from simlib.device.partitions import Area
+from simlib.device.payload_cipher import PayloadCipher
+from simlib.device.security_counter import FlashCounter, record
+from simlib.device.trailer import MIN_ALIGN, TrailerMap
 from simlib.errors import InputError, Refused
+from simlib.firmware.header import parse_header
+from simlib.firmware.trailer import FLAG_SET
 from simlib.scenario.calibration import core_profile, flash_profile
+from simlib.security.encryption import content_key_of
 
 if TYPE_CHECKING:
     from simlib.security.keys import DecryptionKey, VerifyKey
@@ -53,10 +59,10 @@ class StepNote:
 
 @dataclass(frozen=True, slots=True)
 class DeviceState:
-    """All of a device at one moment, for `Device.restore`."""
+    """All of a device at one moment, for `Device.restore`, but for where its image runs from."""
 
     flash: FlashState
-    security_counter: int
+    security_counter: int  # the register
     time_ns: int
     flash_nj: int
     compute_nj: int
@@ -64,7 +70,7 @@ class DeviceState:
 
 
 class Device:
-    """A device with real bytes. `security_counter` is the hardware's monotonic counter."""
+    """A device with real bytes; it begins with `security_counter`."""
 
     def __init__(
         self,
@@ -78,12 +84,38 @@ class Device:
         self.verify_keys = tuple(verify_keys)
         self.decryption_key = decryption_key
         self.flash = flash
-        self.security_counter = security_counter
+        self.counter_register = security_counter
+        """The security counter where the hardware has a register for it (`security_counter`)."""
+        self.running_slot = "primary"
+        """Where the image that runs lies; the boot says."""
         self.journal: list[Step] = []
         self.open_step: StepNote | None = None  # the one that the device is in
+        self.on_checkpoint: Callable[[tuple[Hashable, ...]], None] | None = None
+        """Told where in its work the device is (`checkpoint`)."""
         self.layout = layouts.get(config.layout)
         self.partitions = self.layout.partitions(config)
         self._areas = {partition.name: Area(flash, partition) for partition in self.partitions}
+
+    @property
+    def security_counter(self) -> int:
+        """The least that an image's security counter must be."""
+        if self.has("counter"):
+            return self._flash_counter().read()
+        return self.counter_register
+
+    def raise_security_counter(self, value: int, phase: str) -> None:
+        """Let the security counter follow an image's; it never goes down. Journalled under `phase`."""
+        if value <= self.security_counter:
+            return
+        if self.has("counter"):
+            with self.step(phase, f"security counter raised to {value}"):
+                self._flash_counter().raise_to(value)
+            return
+        self.counter_register = value
+        self.note(phase, f"security counter raised to {value}")
+
+    def _flash_counter(self) -> FlashCounter:
+        return FlashCounter(self.area("counter"), max(MIN_ALIGN, self.config.write_size_bytes))
 
     @property
     def meter(self) -> Meter:
@@ -136,6 +168,15 @@ class Device:
             )
         )
 
+    def checkpoint(self, *where: Hashable) -> None:
+        """Say that what follows in this boot or install depends on nothing but `where` and the flash.
+
+        Two devices with the same content that say the same go on in the same way, whatever came before. So
+        `where` names all that the code has taken out of the flash by then and will use again.
+        """
+        if self.on_checkpoint is not None:
+            self.on_checkpoint(where)
+
     def note(self, phase: str, detail: str) -> None:
         """Journal a verdict that cost nothing."""
         self.journal.append(Step(phase, detail, 0, 0, 0, 0))
@@ -147,7 +188,7 @@ class Device:
         for partition in self.partitions:
             digest.update(f"{partition.name}\0{partition.size}\0".encode())
             digest.update(content[partition.offset : partition.offset + partition.size])
-        digest.update(f"security-counter\0{self.security_counter}".encode())
+        digest.update(f"security-counter\0{self.counter_register}".encode())
         return digest.hexdigest()
 
     def snapshot(self) -> DeviceState:
@@ -155,7 +196,7 @@ class Device:
         meter = self.meter
         return DeviceState(
             self.flash.snapshot(),
-            self.security_counter,
+            self.counter_register,
             meter.time_ns,
             meter.flash_nj,
             meter.compute_nj,
@@ -165,7 +206,7 @@ class Device:
     def restore(self, state: DeviceState) -> None:
         """Go back to `state`, powered, with no cut armed."""
         self.flash.restore(state.flash)
-        self.security_counter = state.security_counter
+        self.counter_register = state.security_counter
         meter = self.meter
         meter.time_ns, meter.flash_nj, meter.compute_nj = state.time_ns, state.flash_nj, state.compute_nj
         self.journal = list(state.journal)
@@ -181,16 +222,38 @@ def new_device(
 ) -> Device:
     """A device as the factory ships it: `image` in the primary slot, at no cost and no wear.
 
+    `image` has its payload in the clear; where images run from RAM, an encrypted one lies there as shipped.
+    A layout whose trailers tell complete images gets a trailer that says so.
+
     The factory's programmer is not bound by the boot loader's largest image; it is by the slot:
     `InputError` where the image is larger.
     """
+    layouts.check_geometry(config)
+    header = parse_header(image) if config.layout == "ram-load" and decryption_key is not None else None
+    if header is not None and header.encrypted and decryption_key is not None:
+        image = PayloadCipher.of(header, content_key_of(image, decryption_key)).turn(0, image, None)
     table = layouts.get(config.layout).partitions(config)
     size = table[-1].offset + table[-1].size
     primary = table[0]
     if len(image) > primary.size:
         raise InputError(f"factory image: found {len(image)} bytes, expected at most {primary.size}")
-    content = image + bytes([config.erased_value]) * (size - len(image))
-    geometry = Geometry(config.sector_size_bytes, config.write_size_bytes, config.erased_value)
+    content = bytearray(image + bytes([config.erased_value]) * (size - len(image)))
+    for partition in table:
+        if partition.name == "counter" and security_counter:
+            unit = max(MIN_ALIGN, config.write_size_bytes)
+            first = record(security_counter, unit, config.erased_value)
+            content[partition.offset : partition.offset + unit] = first
+    if config.layout == "direct-xip-revert":
+        trailer = TrailerMap.of(config, encrypted=False)
+        content[trailer.magic : trailer.slot_size] = trailer.magic_value
+        content[trailer.image_ok] = FLAG_SET
+    large = config.secondary_sector_bytes
+    regions = tuple(
+        Region(partition.offset, partition.offset + partition.size, large)
+        for partition in table
+        if partition.name == "secondary" and large > config.sector_size_bytes
+    )
+    geometry = Geometry(config.sector_size_bytes, config.write_size_bytes, config.erased_value, regions)
     meter = Meter(core_profile(config.core))
-    flash = Flash(size, geometry, flash_profile(config.flash), meter, content)
+    flash = Flash(size, geometry, flash_profile(config.flash), meter, bytes(content))
     return Device(config, verify_keys, decryption_key, flash, security_counter)

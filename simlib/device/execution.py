@@ -9,7 +9,7 @@ from simlib.device.bootloader import boot
 from simlib.device.details import Details
 from simlib.device.events import Boot, Event, Install
 from simlib.device.flash import PowerCut
-from simlib.device.running import running_digest
+from simlib.device.running import running_digest, slot_of
 from simlib.device.transition import Effect
 from simlib.device.updater import confirm_update, install
 from simlib.errors import Reason
@@ -32,6 +32,8 @@ def execute(device: Device, event: Event, arrivals: Arrivals, image: str | None,
     if event.cut is not None:
         device.flash.arm_cut(event.cut.op, event.cut.tear, seed=event.cut.op)
     verdict, trial, swap = Reason.NONE, False, ""
+    if not isinstance(event, Boot):
+        device.running_slot = slot_of(device, image)
     try:
         if isinstance(event, Install):
             verdict = install(device, device.verify_keys, *arrivals.of(event))
@@ -81,7 +83,7 @@ def _read_off(
         bytes_written=flash.bytes_written,
         details=details,
         image=image,
-        security_counter=device.security_counter,
+        security_counter=device.counter_register,
         changed=changed,
         digests=tuple([digest(sector) for sector in changed]),
     )

@@ -2,7 +2,7 @@
 
 The rules, as datasheets of NOR parts and MCUboot's flash map have them:
 
-- an erase sets one whole sector to the erased value and must start at a sector's start;
+- an erase sets one whole erase unit, a sector or several, to the erased value and must start at its start;
 - a write can only move bits away from the erased value (with 0xFF: clear them); asking for a bit to go
   back is refused, even if the rest would be fine;
 - offset and length of a write are multiples of the write size, and one call writes at most 1,024 bytes;
@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from simlib.device.access import CHANGED, SectorAccess
 from simlib.device.meter import Meter, ceil_div
@@ -42,6 +42,7 @@ class FlashErrorKind(StrEnum):
     TOO_LARGE = "too-large"
     NOT_ERASED = "not-erased"
     POWER_OFF = "power-off"
+    WRITE_FAILED = "write-failed"
 
 
 class FlashError(SimlibError):
@@ -56,13 +57,32 @@ class PowerCut(SimlibError):
     """Power failed in the middle of a flash operation; nothing works until `Flash.power_on`."""
 
 
+class Region(NamedTuple):
+    """A part of the flash, from byte `start` to before `stop`, whose erase unit is several sectors [byte]."""
+
+    start: int
+    stop: int
+    erase_size: int
+
+
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """Sizes in bytes; `erased_value` is 0xFF or 0x00."""
+    """Sizes in bytes; `erased_value` is 0xFF or 0x00.
+
+    A sector is the smallest erase unit; `regions` are the parts with a larger one, a multiple of it.
+    """
 
     sector_size: int
     write_size: int
     erased_value: int
+    regions: tuple[Region, ...] = ()
+
+    def erase_size(self, offset: int) -> int:
+        """How many bytes an erase at `offset` sets to the erased value."""
+        for region in self.regions:
+            if region.start <= offset < region.stop:
+                return region.erase_size
+        return self.sector_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +143,8 @@ class Flash:
         self._cut_at = 0  # the number of the operation that power fails in; 0: none
         self._tear = "none"
         self._tear_seed = 0
+        self._stuck: dict[int, tuple[int, int]] = {}  # by offset: which bits do not move, and what they read
+        self._failing: Callable[[int, int], bool] | None = None
 
     @property
     def ops(self) -> int:
@@ -151,19 +173,26 @@ class Flash:
         return bytes(memoryview(self._cells)[offset : offset + n])
 
     def erase(self, offset: int) -> None:
-        """Set the sector that starts at `offset` to the erased value."""
+        """Set the sector that starts at `offset`, or the larger unit there, to the erased value."""
         self._need_power()
-        sector = self.geometry.sector_size
-        if offset % sector:
-            raise FlashError(FlashErrorKind.UNALIGNED, f"erase at {offset}, expected a multiple of {sector}")
+        sector = self._sector
+        if self.geometry.regions or offset % sector:
+            self._need_start(offset)
         self._need_range(offset, sector)
         if self.on_operation is not None:
             self.on_operation(offset, None)
         if len(self.op_end_ns) + 1 == self._cut_at:
             self._fail_erase(offset)
-        self._cells[offset : offset + sector] = self._erased_sector
-        self.access.marks[offset // sector] = CHANGED
+        if self.geometry.regions or self._stuck:
+            self._erase_unit(offset)
+        else:
+            self._cells[offset : offset + sector] = self._erased_sector
+            self.access.marks[offset // sector] = CHANGED
         self._count_erase(offset)
+
+    def erase_size(self, offset: int) -> int:
+        """How many bytes an erase at `offset` sets to the erased value."""
+        return self.geometry.erase_size(offset)
 
     def write(self, offset: int, data: bytes) -> None:
         """Program `data` at `offset`."""
@@ -188,11 +217,15 @@ class Flash:
         before = cells[offset:end]
         if before != self._erased_chunk[:n]:
             self._need_erased(offset, before, data)
+        if self._failing is not None and self._failing(offset, len(self.op_end_ns)):
+            raise FlashError(FlashErrorKind.WRITE_FAILED, f"write at {offset}: the driver reports a failure")
         if self.on_operation is not None:
             self.on_operation(offset, data)
         if len(self.op_end_ns) + 1 == self._cut_at:
             self._fail_write(offset, data)
         cells[offset:end] = data
+        if self._stuck:
+            self._hold_stuck(offset, end)
         if not own:
             self.access.change(first, last)
         self._count_write(n)
@@ -210,6 +243,8 @@ class Flash:
             not self._powered
             or self._cut_at
             or self.on_operation is not None
+            or self._failing is not None
+            or self._stuck
             or offset < 0
             or not 0 < n <= (number + 1) * sector - offset
             or end > self.size_bytes
@@ -223,6 +258,33 @@ class Flash:
         for at in range(0, n, LARGEST_WRITE_BYTES):
             self._count_write(min(LARGEST_WRITE_BYTES, n - at))
         return True
+
+    def damage(self, offset: int, data: bytes) -> None:
+        """Let the cells from `offset` on hold `data`: what a torn operation, or age, has left there.
+
+        It takes no time, follows no rule of the driver, and needs no power.
+        """
+        if not data:
+            return
+        self._need_range(offset, len(data))
+        first, last = offset // self._sector, (offset + len(data) - 1) // self._sector
+        self.access.look(first, last)
+        self._cells[offset : offset + len(data)] = data
+        self.access.change(first, last)
+
+    def stick(self, offset: int, bits: int, value: int) -> None:
+        """From now on the `bits` of the byte at `offset` read as those of `value`, whatever is done to it."""
+        self._need_range(offset, 1)
+        self._stuck[offset] = (bits & 0xFF, value & bits)
+        self.damage(offset, bytes([self._cells[offset] & ~bits & 0xFF | value & bits]))
+
+    def fail_writes(self, fails: Callable[[int, int], bool] | None) -> None:
+        """Let writes fail: `fails` is given the offset and how many operations took place before.
+
+        A write that fails changes nothing, and the driver says so (`FlashError` WRITE_FAILED). None: all is
+        well again.
+        """
+        self._failing = fails
 
     def arm_cut(self, op: int, tear: str, seed: int = 0) -> None:
         """Let power fail in the `op`-th operation from now, counted from 1, with this tear.
@@ -266,6 +328,26 @@ class Flash:
         self.op_end_nj = list(state.op_end_nj)
         self.power_on()
 
+    def _need_start(self, offset: int) -> None:
+        """An erase begins where an erase unit does."""
+        unit, start = self._sector, 0
+        for region in self.geometry.regions:
+            if region.start <= offset < region.stop:
+                unit, start = region.erase_size, region.start
+        if (offset - start) % unit:
+            raise FlashError(FlashErrorKind.UNALIGNED, f"erase at {offset}, expected a multiple of {unit}")
+
+    def _erase_unit(self, offset: int) -> None:
+        end = offset + self.erase_size(offset)
+        self._cells[offset:end] = bytes([self.geometry.erased_value]) * (end - offset)
+        self._hold_stuck(offset, end)
+        self.access.change(offset // self._sector, (end - 1) // self._sector)
+
+    def _hold_stuck(self, start: int, end: int) -> None:
+        for offset, (bits, value) in self._stuck.items():
+            if start <= offset < end:
+                self._cells[offset] = self._cells[offset] & ~bits & 0xFF | value
+
     def _need_power(self) -> None:
         if not self._powered:
             raise FlashError(FlashErrorKind.POWER_OFF, "the power is off")
@@ -301,9 +383,18 @@ class Flash:
 
     def _count_erase(self, offset: int) -> None:
         self.erases += 1
-        self.wear[offset // self.geometry.sector_size] += 1
         meter = self.meter
-        meter.flash(self._erase_ns, self._erase_nj)
+        if self.geometry.regions and (size := self.erase_size(offset)) != self._sector:
+            for sector in range(offset // self._sector, (offset + size) // self._sector):
+                self.wear[sector] += 1
+            profile = self.profile
+            meter.flash(
+                ceil_div(profile.erase_ns * size, profile.sector_bytes),
+                ceil_div(profile.erase_nj * size, profile.sector_bytes),
+            )
+        else:
+            self.wear[offset // self._sector] += 1
+            meter.flash(self._erase_ns, self._erase_nj)
         self.op_end_ns.append(meter.time_ns)
         self.op_end_nj.append(meter.flash_nj + meter.compute_nj)
 
@@ -318,11 +409,12 @@ class Flash:
 
     def _fail_erase(self, offset: int) -> None:
         if self._tear != "none":
-            number = offset // self._sector
+            size = self.erase_size(offset)
+            first, last = offset // self._sector, (offset + size - 1) // self._sector
             if self._tear == "partial":
-                self.access.look(number, number)  # the other half stays as it was
-            self._leave_torn(offset, self._erased_sector, unit=1)
-            self.access.change(number, number)
+                self.access.look(first, last)  # the other half stays as it was
+            self._leave_torn(offset, bytes([self.geometry.erased_value]) * size, unit=1)
+            self.access.change(first, last)
             self._count_erase(offset)
         self._lose_power()
 

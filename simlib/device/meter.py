@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 NS_PER_S: Final = 1_000_000_000
 MILLI: Final = 1_000
 MEGA: Final = 1_000_000
+AES128_KEY_BYTES: Final = 16
 
 
 def ceil_div(numerator: int, denominator: int) -> int:
@@ -48,9 +49,20 @@ class Meter:
         """Add a SHA-256 over `n_bytes`."""
         self.compute(ceil_div(n_bytes * self.core.sha256_mcpb, MILLI))
 
-    def aes_ctr(self, n_bytes: int) -> None:
-        """Add AES-256 in counter mode over `n_bytes`."""
-        self.compute(ceil_div(n_bytes * self.core.aes256_ctr_mcpb, MILLI))
+    def hash(self, name: str, n_bytes: int) -> None:
+        """Add the hash called `name` (sha256, sha384 or sha512) over `n_bytes`."""
+        if name == "sha256":
+            self.sha256(n_bytes)
+        else:
+            mcpb = self._known(self.core.sha512_mcpb, name)
+            self.compute(ceil_div(n_bytes * mcpb, MILLI))
+
+    def aes_ctr(self, n_bytes: int, key_bytes: int = 32) -> None:
+        """Add AES in counter mode over `n_bytes`, under a key of 32 bytes (AES-256) or 16 (AES-128)."""
+        mcpb = self.core.aes256_ctr_mcpb
+        if key_bytes == AES128_KEY_BYTES:
+            mcpb = self._known(self.core.aes128_ctr_mcpb, "AES-128")
+        self.compute(ceil_div(n_bytes * mcpb, MILLI))
 
     def patch(self, n_bytes: int) -> None:
         """Add the making of `n_bytes` of output from a patch."""
@@ -69,3 +81,19 @@ class Meter:
     def ecies_unwrap(self) -> None:
         """Add the unwrapping of one content key (ECIES-P256)."""
         self.compute(self.core.ecies_unwrap_cycles)
+
+    def unwrap(self, wrap_name: str) -> None:
+        """Add the unwrapping of one content key, by the wrapping's name (`simlib.security.wrapping`).
+
+        `InputError` where the core has no figure for it.
+        """
+        cycles = self.core.unwrap_cycles.get(wrap_name)
+        if cycles is None:
+            known = ", ".join(sorted(self.core.unwrap_cycles))
+            raise InputError(f"core profile {self.core.name}: found key wrap {wrap_name}, expected {known}")
+        self.compute(cycles)
+
+    def _known(self, mcpb: int, what: str) -> int:
+        if mcpb == 0:
+            raise InputError(f"core profile {self.core.name}: found no figure for {what}, expected one")
+        return mcpb

@@ -7,9 +7,12 @@ Whether a signature is checked at all, and by which of several keys, is decided 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import overload
 
 from simlib.device.meter import Meter
+from simlib.security.hashes import Hash
+from simlib.security.keyring import KeyRing
 from simlib.security.keys import VerifyKey
 
 
@@ -20,11 +23,21 @@ class MeteredKey(VerifyKey):
     meter: Meter = field(compare=False)
 
     def accepts(self, signature: bytes, digest: bytes) -> bool:
-        """As the key says; the cost is the same for a signature that does not hold."""
+        """As the key says; the cost is the same for a signature that does not hold.
+
+        A pure signature's message is longer than any digest, and the algorithm hashes it by itself.
+        """
+        if self.pure_hash is not None and len(digest) > Hash.SHA512.size:
+            self.meter.hash(self.pure_hash, len(digest))
         self.meter.verify(self.algorithm)
         return super().accepts(signature, digest)
 
 
-def metered(keys: Sequence[VerifyKey], meter: Meter) -> tuple[MeteredKey, ...]:
-    """The keys, charging to `meter`."""
-    return tuple(MeteredKey(key.algorithm, key.public, meter) for key in keys)
+@overload
+def metered(keys: KeyRing, meter: Meter) -> KeyRing: ...
+@overload
+def metered(keys: Sequence[VerifyKey], meter: Meter) -> tuple[MeteredKey, ...]: ...
+def metered(keys: Sequence[VerifyKey] | KeyRing, meter: Meter) -> tuple[MeteredKey, ...] | KeyRing:
+    """The keys, charging to `meter`; a ring stays one, with what it has revoked."""
+    charging = tuple(MeteredKey(key.algorithm, key.public, meter) for key in keys)
+    return replace(keys, keys=charging) if isinstance(keys, KeyRing) else charging

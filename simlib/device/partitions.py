@@ -39,9 +39,14 @@ class Area:
         return self.partition.size
 
     @property
+    def sector(self) -> int:
+        """The partition's erase unit [byte]."""
+        return self.flash.erase_size(self.partition.offset)
+
+    @property
     def sectors(self) -> int:
-        """How many sectors the partition has."""
-        return self.partition.size // self.flash.geometry.sector_size
+        """How many erase units the partition has."""
+        return self.partition.size // self.sector
 
     def read(self, offset: int, n: int) -> bytes:
         """`n` bytes from `offset`; `FlashError` OUT_OF_PARTITION past the end."""
@@ -57,12 +62,12 @@ class Area:
 
     def erase(self, offset: int) -> None:
         """Erase the sector that starts at `offset`; `FlashError` OUT_OF_PARTITION past the end."""
-        self._need_inside(offset, self.flash.geometry.sector_size, "erase")
+        self._need_inside(offset, self.sector, "erase")
         self.flash.erase(self.partition.offset + offset)
 
     def erase_range(self, offset: int, n: int) -> None:
         """Erase, from the lowest up, every sector that the `n` bytes from `offset` touch."""
-        sector = self.flash.geometry.sector_size
+        sector = self.sector
         for start in range(offset // sector * sector, offset + n, sector):
             self.erase(start)
 

@@ -1,7 +1,7 @@
 """The storage pre-check: whether an artefact has room on a device, told before anything is downloaded.
 
-It asks the layout, not the free space of the moment: the largest image the slots can carry, and the
-partition that a patch is kept in. Battery and link are the fleet's to check.
+It asks the layout, not the free space of the moment: the largest image the slots can carry, the partition
+that a patch is kept in, and the RAM. Battery and link are the fleet's to check.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simlib.device.layouts import get, max_image_bytes
+from simlib.device.ram import ram_needed
 
 if TYPE_CHECKING:
     from simlib.device.config import DeviceConfig
@@ -23,6 +24,11 @@ def has_room(config: DeviceConfig, manifest: Manifest, *, encrypted: bool) -> bo
     """
     if manifest.image_size > max_image_bytes(config, encrypted=encrypted):
         return False
-    if manifest.kind == "full":
+    if config.ram_bytes and ram_needed(config, manifest) > config.ram_bytes:
+        return False
+    layout = get(config.layout)
+    if manifest.kind != "full" and not layout.patches:
+        return False
+    if manifest.kind == "full" and layout.name != "in-place-journal":
         return True
-    return "secondary" in get(config.layout).slots and manifest.blob_size <= config.download_size_bytes
+    return manifest.blob_size <= config.download_size_bytes

@@ -14,7 +14,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from simlib.delta import apply_patch, read_envelope
-from simlib.device.bootloader.check import image_limit, occupied
+from simlib.device.bootloader.check import image_limit, in_the_clear
+from simlib.device.places import Place, occupied
 from simlib.errors import Reason, Refused
 from simlib.release import Manifest, unpack_blob
 
@@ -39,11 +40,11 @@ def unpacked(device: Device, facts: Manifest) -> bytes:
 
 
 def rebuilt(device: Device, patch: bytes) -> bytes:
-    """The image that `patch` makes of the primary's; raises `Refused` as `apply_patch` does."""
+    """The image that `patch` makes of the one that runs; raises `Refused` as `apply_patch` does."""
     meter = device.meter
     meter.sha256(len(patch))
     try:
-        image = _patched(occupied(device, "primary"), patch, image_limit(device))
+        image = _patched(running_image(device), patch, image_limit(device))
     except Refused as refusal:
         made = _most_bytes_made(patch, refusal.reason)
         meter.patch(made)
@@ -53,6 +54,11 @@ def rebuilt(device: Device, patch: bytes) -> bytes:
     meter.patch(len(image))
     meter.sha256(len(image))
     return image
+
+
+def running_image(device: Device) -> bytes:
+    """The image that runs, its payload in the clear; raises `Refused` where there is none."""
+    return in_the_clear(device, occupied(Place(device.area(device.running_slot))))
 
 
 def _most_bytes_made(patch: bytes, reason: Reason) -> int:

@@ -16,7 +16,6 @@ Leaves to others: what happens in between (`updater`, `bootloader`), printing an
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -26,24 +25,28 @@ from simlib.device.bootloader import Boot, boot
 from simlib.device.config import DeviceConfig
 from simlib.device.device import Device, Step, new_device
 from simlib.device.flash import PowerCut
-from simlib.device.layouts import get, max_image_bytes
 from simlib.device.meter import ceil_div
 from simlib.device.partitions import Partition
 from simlib.device.tears import TEARS
+from simlib.device.update_case import (
+    KEY_SEED,
+    FlashShape,
+    check_encrypted,
+    check_payload,
+    config_for,
+    load_address_for,
+    release_of,
+)
 from simlib.device.updater import confirm_update, install
 from simlib.errors import InputError, Reason, Refused
 from simlib.firmware.header import MAGIC
 from simlib.firmware.image import ParsedImage, parse_image
 from simlib.outcomes import Outcome
-from simlib.release import Artefact, Manifest, build_release, sign_manifest
-from simlib.scenario.model import ReleaseSpec
+from simlib.release import Artefact, Manifest, sign_manifest
 from simlib.security.keys import DecryptionKey, SigningKey, VerifyKey, derive_private
 from simlib.security.verification import verify_image
 
-KEY_SEED: Final = 0
-"""Test keys are derived from this: the same files give the same bytes everywhere."""
 IMAGE_MAGIC: Final = MAGIC.to_bytes(4, "little")
-PAYLOADS: Final = ("full", "delta")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +118,13 @@ def partition_table(partitions: tuple[Partition, ...]) -> dict[str, list[dict[st
 
 
 def _check_options(options: UpdateOptions, *, signed: bool) -> None:
-    layout = get(options.layout)
-    if options.payload not in PAYLOADS:
-        raise InputError(f"payload: found {options.payload!r}, expected one of {', '.join(PAYLOADS)}")
-    if options.payload == "delta" and not layout.has_trial:
-        raise InputError(f"payload: found delta on {options.layout}, expected a layout with a second slot")
+    check_payload(options.layout, options.payload)
     if options.tear not in TEARS:
         raise InputError(f"tear: found {options.tear!r}, expected one of {', '.join(TEARS)}")
     if options.cut_at is not None and options.cut_at < 1:
         raise InputError(f"cut-at: found {options.cut_at}, expected 1 or more")
+    if options.encrypted:
+        check_encrypted(options.layout)
     if signed and options.encrypted:
         raise InputError("encrypted: found signed images, expected raw binaries, to be encrypted on the way")
 
@@ -134,25 +135,8 @@ def _raw_case(old: Path, new: Path, options: UpdateOptions) -> _Case:
             raise InputError(
                 f"{path}: found a signed image and no key, expected a raw binary or the image's key"
             )
-    release = build_release(
-        ReleaseSpec(
-            source="files",
-            files=(str(old), str(new)),
-            seed=KEY_SEED,
-            size_bytes=0,
-            base_size_bytes=0,
-            steps=(),
-            payload=options.payload,
-            codec="bsdiff4",
-            full_above=Fraction(1 << 32),  # the patch was asked for, worth it or not
-            encrypted=options.encrypted,
-            signature="ecdsa-p256",
-            hardware=(),
-            published_ms=(),
-            stepping_stones=(),
-            security_counters="raise",
-        )
-    )
+    address = load_address_for(options.layout)
+    release = release_of((old, new), options.payload, encrypted=options.encrypted, load_address=address)
     return _Case(
         old=release.images[0],
         old_counter=release.security_counters[0],
@@ -215,35 +199,18 @@ def _read_image(path: Path, options: UpdateOptions) -> ParsedImage:
 
 
 def _config(case: _Case, options: UpdateOptions) -> DeviceConfig:
-    sector = options.sector_size_bytes
-    patch_bytes = len(case.artefact.blob) if case.artefact.kind == "delta" else 0
-
-    def config(slot_size_bytes: int) -> DeviceConfig:
-        return DeviceConfig(
-            layout=options.layout,
-            slot_size_bytes=slot_size_bytes,
-            download_size_bytes=ceil_div(patch_bytes, sector) * sector,
-            sector_size_bytes=sector,
-            write_size_bytes=options.write_size_bytes,
-            erased_value=options.erased_value,
-        )
-
-    def limit(built: DeviceConfig) -> int:
-        return max_image_bytes(built, encrypted=case.decryption_key is not None)
-
-    if sector < 1:
-        raise InputError(f"sector-size: found {sector}, expected 1 or more")
-    if options.slot_size_bytes is not None:
-        built = config(options.slot_size_bytes)
-        if len(case.old) > limit(built):
-            found = f"an old image of {len(case.old)} bytes"
-            raise InputError(f"slot-size: found {built.slot_size_bytes} for {found}, expected room for it")
-        return built
-    largest = max(len(case.old), len(case.new))
-    sectors = ceil_div(largest, sector)
-    while limit(built := config(sectors * sector)) < largest:
-        sectors += 1
-    return built
+    return config_for(
+        FlashShape(
+            options.layout,
+            options.sector_size_bytes,
+            options.slot_size_bytes,
+            options.write_size_bytes,
+            options.erased_value,
+        ),
+        (len(case.old), len(case.new)),
+        len(case.artefact.blob) if case.artefact.kind == "delta" else 0,
+        encrypted=case.decryption_key is not None,
+    )
 
 
 def _drive(device: Device, case: _Case, options: UpdateOptions) -> UpdateResult:

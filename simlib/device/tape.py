@@ -121,13 +121,12 @@ class Tape:
                 known[sector] = then
             else:
                 again.update(numbers[:n])
-        erased = bytes([self._device.config.erased_value]) * size
+        erased = bytes([self._device.config.erased_value])
         for number in sorted(again):
             offset, data, *_ = self._moments[number]
             if data is None:
-                cells[offset : offset + size] = erased
-            else:
-                cells[offset : offset + len(data)] = data
+                data = erased * self._device.flash.erase_size(offset)
+            cells[offset : offset + len(data)] = data
         for sector, then in known.items():  # last: a write may have reached into one of them
             cells[sector * size : (sector + 1) * size] = then
         flash = FlashState(
@@ -145,9 +144,10 @@ class Tape:
 
     def _touched(self, moment: _Moment) -> range:
         """The sectors that an operation is about."""
-        size = self._device.flash.geometry.sector_size
-        last = moment.offset + len(moment.data or b"1") - 1
-        return range(moment.offset // size, last // size + 1)
+        flash = self._device.flash
+        size = flash.geometry.sector_size
+        n = flash.erase_size(moment.offset) if moment.data is None else len(moment.data)
+        return range(moment.offset // size, (moment.offset + n - 1) // size + 1)
 
     def _note(self, offset: int, data: bytes | None) -> None:
         device, flash = self._device, self._device.flash
@@ -157,7 +157,7 @@ class Tape:
                 offset,
                 data,
                 len(flash.access.looked_at),
-                device.security_counter,
+                device.counter_register,
                 meter.time_ns,
                 meter.flash_nj,
                 meter.compute_nj,

@@ -1,15 +1,18 @@
 """The trailer at the end of a slot: where each field lies, how it is written and how it is read.
 
 From the slot's end downwards (MCUboot docs/design.md, "Image trailer"): magic, image_ok, copy_done,
-swap_info, swap_size, two content keys where the boot loader decrypts, swap status. A field starts at a
-multiple of max(8, write size); the status has three units of the write size for each of max(128, sectors)
-sectors: one for the move, two for the swap. What a file may carry as a trailer is decided in
-`simlib.firmware.trailer`; this is the trailer as a boot loader keeps it.
+swap_info, a field for the sizes of unprotected TLVs where the swap is by offset, swap_size, two content keys
+where the boot loader decrypts, swap status. A field starts at a multiple of max(8, write size); the status
+has so many units of the write size for each of max(128, sectors) sectors: three where a sector is moved
+first or goes through a scratch area, two where it is swapped by offset. A layout that never swaps has the
+fields down to swap_info alone. What a file may carry as a trailer is decided in `simlib.firmware.trailer`;
+this is the trailer as a boot loader keeps it.
 
 Reading is tolerant where a write may have been torn. The magic counts only when it is whole, and it is
 always written last, so nothing it vouches for can be torn. A flag or a status unit that is not erased
 counts as written: it is written when the step that it records is complete, so half a record is as good as
-a whole one, and one that reads as erased only repeats a step that may be repeated.
+a whole one, and one that reads as erased only repeats a step that may be repeated. A write that the driver
+refuses is a record that is missing: the work goes on without it.
 
 Leaves to others: what the fields mean for a boot (`bootloader`).
 """
@@ -19,16 +22,20 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 
 from simlib.device.config import DeviceConfig
+from simlib.device.flash import FlashError, FlashErrorKind
 from simlib.device.meter import ceil_div
 from simlib.device.partitions import Area
-from simlib.firmware.trailer import FLAG_SET, MAGIC_BYTES, MAX_SECTORS, trailer_magic
+from simlib.device.slots import sector_of, size_of, status_sectors
+from simlib.firmware.trailer import FLAG_SET, MAGIC_BYTES, trailer_magic
 
 MIN_ALIGN: Final = 8
 CONTENT_KEY_SIZE: Final = 32
+SWAP_STATES: Final = {"swap-scratch": 3, "swap-move": 3, "swap-offset": 2, "in-place-journal": 3}
+"""Status units a sector, of the layouts that keep a status."""
 
 
 class Magic(StrEnum):
@@ -59,7 +66,10 @@ def align_up(n: int, unit: int) -> int:
 
 @dataclass(frozen=True)
 class TrailerMap:
-    """Offsets of the fields in a slot of `slot_size` [byte]."""
+    """Offsets of the fields in a slot of `slot_size` [byte].
+
+    `states` are the status units of a sector, 0 where there is no swap to keep a status of.
+    """
 
     slot_size: int
     sector_size: int
@@ -67,18 +77,13 @@ class TrailerMap:
     align: int
     status_sectors: int
     encrypted: bool
+    states: int = 3
+    keeps_tlv_sizes: bool = False
 
     @classmethod
-    def of(cls, config: DeviceConfig, *, encrypted: bool) -> TrailerMap:
-        """The trailer of this device's slots; `encrypted`: with room for the two content keys."""
-        return cls(
-            slot_size=config.slot_size_bytes,
-            sector_size=config.sector_size_bytes,
-            write_size=config.write_size_bytes,
-            align=max(MIN_ALIGN, config.write_size_bytes),
-            status_sectors=max(MAX_SECTORS, config.slot_size_bytes // config.sector_size_bytes),
-            encrypted=encrypted,
-        )
+    def of(cls, config: DeviceConfig, *, encrypted: bool, slot: str = "primary") -> TrailerMap:
+        """The trailer of this device's slot; `encrypted`: with room for the two content keys."""
+        return _map_of(config, encrypted, slot)
 
     @property
     def magic(self) -> int:
@@ -97,7 +102,7 @@ class TrailerMap:
 
     @property
     def copy_done(self) -> int:
-        """The swap is complete."""
+        """The swap is complete; where slots are chosen, not swapped: the image has been selected."""
         return self.image_ok - self.align
 
     @property
@@ -107,8 +112,12 @@ class TrailerMap:
 
     @property
     def swap_size(self) -> int:
-        """How many bytes the swap covers."""
-        return self.swap_info - self.align
+        """How many bytes the swap covers.
+
+        MCUboot's field for TLV sizes lies above it where swaps are by offset. This boot loader leaves it
+        empty: its `swap_size` counts the TLVs.
+        """
+        return self.swap_info - self.align * (2 if self.keeps_tlv_sizes else 1)
 
     def key(self, slot: int) -> int:
         """The content key of the image that was in the primary (0) or the secondary (1) slot."""
@@ -117,12 +126,14 @@ class TrailerMap:
     @property
     def fields(self) -> int:
         """The lowest field above the status."""
+        if not self.states:
+            return self.swap_info
         return self.key(1) if self.encrypted else self.swap_size
 
     @property
     def status_size(self) -> int:
         """Bytes of the swap status."""
-        return self.status_sectors * 3 * self.write_size
+        return self.status_sectors * self.states * self.write_size
 
     @cached_property
     def status(self) -> int:
@@ -136,13 +147,29 @@ class TrailerMap:
 
     @property
     def sectors(self) -> int:
-        """Sectors the trailer touches; nothing else may be in them."""
+        """Sectors the trailer touches."""
         return ceil_div(self.size, self.sector_size)
 
     @property
     def magic_value(self) -> bytes:
         """What the magic reads when it is good."""
         return trailer_magic(self.align)
+
+
+@lru_cache(maxsize=64)
+def _map_of(config: DeviceConfig, encrypted: bool, slot: str) -> TrailerMap:
+    states = SWAP_STATES.get(config.layout, 0)
+    return TrailerMap(
+        slot_size=size_of(config, slot),
+        sector_size=sector_of(config, slot),
+        write_size=config.write_size_bytes,
+        align=max(MIN_ALIGN, config.write_size_bytes),
+        # A scratch area keeps the status of the one region that it helps to swap.
+        status_sectors=1 if (slot, config.layout) == ("scratch", "swap-scratch") else status_sectors(config),
+        encrypted=encrypted,
+        states=states,
+        keeps_tlv_sizes=config.layout == "swap-offset",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,8 +257,12 @@ class Trailer:
         self.area.write_bytes(self.map.key(slot), key)
 
     def write_status_unit(self, unit: int) -> None:
-        """Record the step of this number, counted from 0, as complete."""
-        self.area.write_bytes(self.map.status + unit * self.map.write_size, bytes([FLAG_SET]))
+        """Record the step of this number, counted from 0, as complete, if the driver takes it."""
+        try:
+            self.area.write_bytes(self.map.status + unit * self.map.write_size, bytes([FLAG_SET]))
+        except FlashError as error:
+            if error.kind is not FlashErrorKind.WRITE_FAILED:
+                raise
 
     def _written(self, offset: int) -> bool:
         return not self.area.is_erased(offset, self.map.align)

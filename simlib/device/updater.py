@@ -1,25 +1,29 @@
 """The updater: the part of the running firmware that takes an artefact and prepares the next boot.
 
-With a second slot, in this order:
+Where the new image does not overwrite the one that runs, in this order:
 
 1. the manifest's signature; nothing in it is believed before;
 2. what it says against what the device is: hardware, security counter, no trial under way, another image
-   than the one that is there byte for byte (already installed: nothing to do), room in slot and download
-   partition, the blob's length, for a patch the hash of the image in the primary slot;
-3. the bytes go to the secondary slot (a full artefact) or to the download partition (a patch), each sector
-   erased just ahead of its first write;
-4. the stored blob's hash; a patch is then deciphered, applied to the primary's image, its result compared
-   with the manifest and written to the secondary slot, encrypted anew if the image is an encrypted one;
-5. the boot loader's own check on the secondary slot, and what it found against the manifest: version,
-   counter, size, and the hash of an image that travels in the clear;
-6. the request for a trial: only now does anything count.
+   than the one that is there byte for byte (already installed: nothing to do), a higher version where the
+   boot loader chooses by it, room in slot, download partition and RAM, the blob's length, for a patch the
+   hash of the image that runs;
+3. the bytes go to the slot of the next image (a full artefact) or to the download partition (a patch), each
+   sector erased just ahead of its first write;
+4. the stored blob's hash; a patch is then deciphered, applied to the image that runs, its result compared
+   with the manifest and written to the slot, encrypted anew if the image is an encrypted one;
+5. the boot loader's own check on the slot, and what it found against the manifest: version, counter, size,
+   and the hash of an image that travels in the clear;
+6. the request: only now does anything count.
 
-A refusal at any point leaves everything but the secondary slot and the download partition as it was. It is
-charged for what was done until then.
+Of the layout `in-place-journal` both kinds wait in the download partition, and what a patch makes is checked
+without being written: that is left to the boot loader.
 
-Without a second slot there is no place to put the bytes but over the running image: the updater, which then
-runs from RAM, erases and overwrites the only slot while the bytes arrive, each piece deciphered just before
-it is written. It makes the same checks of the manifest, but its driver is what tells it that the slot has
+A refusal at any point leaves everything but the place of the next image and the download partition as it was.
+It is charged for what was done until then.
+
+With a single slot there is no place to put the bytes but over the running image: the updater, which then
+runs from RAM, erases and overwrites that slot while the bytes arrive, each piece deciphered just before it is
+written. It makes the same checks of the manifest, but its driver is what tells it that the slot has
 ended: by then the old image is gone.
 
 A patch stays encrypted under a key of its own while it is stored; patches are made of plain images and
@@ -35,20 +39,21 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from simlib.device.bootloader import confirm, request_trial
-from simlib.device.bootloader.check import check_candidate, check_primary, image_limit, occupied
-from simlib.device.bootloader.decision import in_trial
-from simlib.device.bootloader.payload_cipher import PayloadCipher
-from simlib.device.bootloader.swap import trailer_of
+from simlib.device.bootloader import boot_loader
+from simlib.device.bootloader.check import check_candidate, check_running, image_limit
+from simlib.device.bootloader.in_place import DELTA, InPlace, check_patch, request_made
 from simlib.device.flash import LARGEST_WRITE_BYTES, FlashError, FlashErrorKind
 from simlib.device.metered_key import metered
-from simlib.device.partitions import Area
-from simlib.device.rebuild import rebuilt, unpacked
+from simlib.device.payload_cipher import PayloadCipher
+from simlib.device.places import Place, occupied
+from simlib.device.ram import ram_needed
+from simlib.device.rebuild import rebuilt, running_image, unpacked
+from simlib.device.running import RUN_FROM_BOTH
 from simlib.errors import Reason, Refused
 from simlib.firmware.header import Header
 from simlib.firmware.image import parse_header, parse_image
 from simlib.release import Manifest, open_manifest
-from simlib.security.encryption import content_key_of
+from simlib.security.encryption import content_key_of, unwrap_key
 
 if TYPE_CHECKING:
     from simlib.device.device import Device
@@ -71,13 +76,16 @@ def install(device: Device, release_keys: Sequence[VerifyKey], manifest: bytes, 
         facts = _opened(device, release_keys, manifest)
         with device.step("check", "the manifest against the device"):
             _check_facts(device, facts, blob)
-        if not device.has("secondary"):
+        if device.layout.in_place:
             _overwrite(device, facts, blob)
         elif facts.kind == "full":
             _store_image(device, facts, blob)
+            boot_loader(device).request(device)
+        elif isinstance(boot_loader(device), InPlace):
+            request_made(device, DELTA, len(blob), _store_patch(device, facts, blob))
         else:
             _rebuild_image(device, facts, blob)
-        request_trial(device)
+            boot_loader(device).request(device)
     except Refused as refusal:
         device.note("install", f"refused, {refusal}")
         return refusal.reason
@@ -97,13 +105,12 @@ def confirm_update(device: Device) -> None:
     revert. Without a trial under way there is nothing to do: the counter follows such an image at a boot, and
     what lies in an only slot need not be what runs. Raises `PowerCut` where power fails on the way.
     """
-    if not device.layout.has_trial or not in_trial(trailer_of(device, "primary").state()):
+    loader = boot_loader(device)
+    if not loader.in_trial(device):
         return
-    confirm(device)
-    counter = parse_image(occupied(device, "primary")).security_counter or 0
-    if counter > device.security_counter:
-        device.security_counter = counter
-        device.note("confirm", f"security counter raised to {counter}")
+    loader.confirm(device)
+    counter = parse_image(occupied(loader.running(device))).security_counter or 0
+    device.raise_security_counter(counter, "confirm")
 
 
 def _opened(device: Device, keys: Sequence[VerifyKey], manifest: bytes) -> Manifest:
@@ -134,65 +141,90 @@ def _check_facts(device: Device, facts: Manifest, blob: bytes) -> None:
     if len(blob) != facts.blob_size:
         # The length is known before the body (as by HTTP's Content-Length), so an endless one is never begun.
         raise Refused(Reason.ARTEFACT_MISMATCH, f"blob: found {len(blob)} bytes, expected {facts.blob_size}")
-    if not device.has("secondary"):
-        if facts.kind != "full":
-            raise Refused(Reason.NO_ARTEFACT, "artefact: found a patch, expected a full one (one slot)")
-        _check_new(device, facts)
-        return
-    if in_trial(trailer_of(device, "primary").state()):
-        # The secondary slot holds the image that a failed trial reverts to.
+    if facts.kind != "full" and not device.layout.patches:
+        raise Refused(Reason.NO_ARTEFACT, "artefact: found a patch, expected a full one (one slot)")
+    if boot_loader(device).in_trial(device):
+        # The other slot holds the image that a failed trial reverts to.
         raise Refused(Reason.TRIAL_PENDING, "trial: found one under way, expected it confirmed or reverted")
     _check_new(device, facts)
+    if device.layout.in_place:
+        return  # how much fits, its driver will say
+    _check_room(device, facts)
+    if facts.kind != "full":
+        _check_base(device, facts)
+
+
+def _check_room(device: Device, facts: Manifest) -> None:
     limit = image_limit(device)
     if facts.image_size > limit:
         raise Refused(Reason.STORAGE_SHORT, f"image: {facts.image_size} bytes, expected at most {limit}")
-    if facts.kind != "full":
+    if facts.kind != "full" or isinstance(boot_loader(device), InPlace):
         room = device.area("download").size if device.has("download") else 0
         if facts.blob_size > room:
-            raise Refused(Reason.STORAGE_SHORT, f"patch: {facts.blob_size} bytes, expected at most {room}")
-        _check_base(device, facts)
+            what = "patch" if facts.kind != "full" else "image to wait"
+            raise Refused(Reason.STORAGE_SHORT, f"{what}: {facts.blob_size} bytes, expected at most {room}")
+    ram, needed = device.config.ram_bytes, ram_needed(device.config, facts)
+    if ram and needed > ram:
+        raise Refused(Reason.MEMORY_SHORT, f"RAM: found {ram} bytes, expected {needed} for this artefact")
 
 
 def _check_new(device: Device, facts: Manifest) -> None:
     """Not the image that is there already; that one is hashed only if size and version are the manifest's."""
     try:
-        image = occupied(device, "primary")
+        image = running_image(device)
     except Refused:
         return  # an only slot, broken by an earlier install
-    if (parse_header(image).version, len(image)) != (facts.version, facts.image_size):
-        return
-    device.meter.sha256(len(image))
-    if sha256(image).digest() == facts.image_sha256:
+    version = parse_header(image).version
+    if (version, len(image)) == (facts.version, facts.image_size):
+        device.meter.sha256(len(image))
+        if sha256(image).digest() == facts.image_sha256:
+            raise Refused(
+                Reason.ALREADY_INSTALLED,
+                f"running image: found {facts.version}, byte for byte the manifest's, expected another one",
+            )
+    if device.layout.name in RUN_FROM_BOTH and facts.version <= version:
         raise Refused(
-            Reason.ALREADY_INSTALLED,
-            f"primary image: found {facts.version}, byte for byte the manifest's, expected another one",
+            Reason.VERSION_LOW,
+            f"version: found {facts.version}, expected more than {version}: the highest one runs",
         )
 
 
 def _check_base(device: Device, facts: Manifest) -> None:
-    base = occupied(device, "primary")
+    base = running_image(device)
     device.meter.sha256(len(base))
     found = sha256(base).digest()
     if found != facts.base_sha256:
-        raise Refused(Reason.WRONG_BASE, f"primary image: found SHA-256 {found.hex()}, expected the base")
+        raise Refused(Reason.WRONG_BASE, f"running image: found SHA-256 {found.hex()}, expected the base")
 
 
 def _store_image(device: Device, facts: Manifest, blob: bytes) -> None:
     """A full artefact: its blob is the image, byte for byte as the slot shall hold it."""
-    _open_slot(device)
-    with device.step("write", f"{len(blob)} bytes to the secondary slot"):
-        _stream(device.area("secondary"), blob)
-    _check_stored(device, "secondary", facts)
-    image = check_candidate(device)
+    loader = boot_loader(device)
+    loader.prepare(device)
+    place = loader.target(device)
+    with device.step("write", f"{len(blob)} bytes to {_named(place)}"):
+        _stream(place, blob)
+    _check_stored(device, place, facts)
+    image = check_candidate(device, place)
     _check_promise(image, facts)
     _check_one_hash(image.header, facts)
 
 
+def _store_patch(device: Device, facts: Manifest, blob: bytes) -> bytes | None:
+    """A patch that the boot loader will apply; its content key, if it has one."""
+    boot_loader(device).prepare(device)
+    _receive_patch(device, facts, blob)
+    with device.step("decrypt", "the patch"):
+        patch = unpacked(device, facts)
+    _check_promise(check_patch(device, patch), facts)
+    if facts.wrapped_key is None or device.decryption_key is None:
+        return None
+    return unwrap_key(facts.wrapped_key, device.decryption_key)
+
+
 def _rebuild_image(device: Device, facts: Manifest, blob: bytes) -> None:
-    """A patch: stored, checked, applied to the primary's image, the result written to the secondary slot."""
-    with device.step("write", f"{len(blob)} bytes to the download partition"):
-        _stream(device.area("download"), blob)
-    _check_stored(device, "download", facts)
+    """A patch: stored, checked, applied to the running image, the result written to the slot."""
+    _receive_patch(device, facts, blob)
     meter = device.meter
     with device.step("patch", f"for an image of {facts.image_size} bytes"):
         image = rebuilt(device, unpacked(device, facts))
@@ -206,10 +238,23 @@ def _rebuild_image(device: Device, facts: Manifest, blob: bytes) -> None:
             meter.ecies_unwrap()
             key = content_key_of(image, device.decryption_key)
             image = PayloadCipher.of(header, key).turn(0, image, meter)
-    _open_slot(device)
-    with device.step("write", f"{len(image)} bytes to the secondary slot"):
-        _stream(device.area("secondary"), image)
-    _check_promise(check_candidate(device), facts)
+    loader = boot_loader(device)
+    loader.prepare(device)
+    place = loader.target(device)
+    with device.step("write", f"{len(image)} bytes to {_named(place)}"):
+        _stream(place, image)
+    _check_promise(check_candidate(device, place), facts)
+
+
+def _receive_patch(device: Device, facts: Manifest, blob: bytes) -> None:
+    place = Place(device.area("download"))
+    with device.step("write", f"{len(blob)} bytes to {_named(place)}"):
+        _stream(place, blob)
+    _check_stored(device, place, facts)
+
+
+def _named(place: Place) -> str:
+    return f"the {place.name} {'partition' if place.name == 'download' else 'slot'}"
 
 
 def _overwrite(device: Device, facts: Manifest, blob: bytes) -> None:
@@ -226,41 +271,35 @@ def _overwrite(device: Device, facts: Manifest, blob: bytes) -> None:
     what = f"{len(blob)} bytes over the only slot{', deciphered on the way' if header.encrypted else ''}"
     with device.step("write", what) as note:
         try:
-            _stream(device.area("primary"), blob, cipher)
+            _stream(Place(device.area("primary")), blob, cipher)
         except FlashError as error:
             note.detail = f"{what}, stopped: {error}"
             raise
-    _check_promise(check_primary(device)[0], facts)
+    _check_promise(check_running(device, Place(device.area("primary")))[0], facts)
 
 
-def _open_slot(device: Device) -> None:
-    """Erase the secondary's trailer before anything else: a half-written image must not look requested."""
-    with device.step("erase", "the trailer of the secondary slot"):
-        trailer_of(device, "secondary").erase()
-
-
-def _stream(area: Area, data: bytes, cipher: PayloadCipher = _AS_IT_IS) -> None:
-    """Write `data` from the start of `area`, each sector erased just ahead of its first write.
+def _stream(place: Place, data: bytes, cipher: PayloadCipher = _AS_IT_IS) -> None:
+    """Write `data` from `place` on, each sector erased just ahead of its first write.
 
     `cipher` turns each piece just before it is written.
     """
-    sector = area.flash.geometry.sector_size
+    area, sector = place.area, place.area.sector
     erased = 0
     for at in range(0, len(data), LARGEST_WRITE_BYTES):
         chunk = data[at : at + LARGEST_WRITE_BYTES]
         while erased < at + len(chunk):
-            area.erase(erased)
+            area.erase(place.offset + erased)
             erased += sector
-        area.write_bytes(at, cipher.turn(at, chunk, area.flash.meter))
+        area.write_bytes(place.offset + at, cipher.turn(at, chunk, area.flash.meter))
 
 
-def _check_stored(device: Device, partition: str, facts: Manifest) -> None:
+def _check_stored(device: Device, place: Place, facts: Manifest) -> None:
     """The blob as it now lies in flash against the manifest's hash."""
-    with device.step("hash", f"the blob in {partition}") as note:
+    with device.step("hash", f"the blob in {place.name}") as note:
         device.meter.sha256(facts.blob_size)
-        found = sha256(device.area(partition).read(0, facts.blob_size)).digest()
+        found = sha256(place.read(0, facts.blob_size)).digest()
         if found != facts.blob_sha256:
-            note.detail = f"the blob in {partition} is not the manifest's"
+            note.detail = f"the blob in {place.name} is not the manifest's"
             raise Refused(
                 Reason.ARTEFACT_MISMATCH,
                 f"blob: found SHA-256 {found.hex()}, expected {facts.blob_sha256.hex()}",

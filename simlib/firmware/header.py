@@ -37,6 +37,8 @@ class Flag(IntFlag):
 
 KNOWN_FLAGS: Final = Flag(sum(Flag))
 ENCRYPTED: Final = Flag.ENCRYPTED_AES128 | Flag.ENCRYPTED_AES256
+LOADED: Final = Flag.RAM_LOAD | Flag.ROM_FIXED
+"""The flags that give the load address a meaning."""
 COMPRESSED: Final = Flag.COMPRESSED_LZMA1 | Flag.COMPRESSED_LZMA2 | Flag.COMPRESSED_ARM_THUMB
 
 
@@ -68,6 +70,13 @@ class Header:
     def encrypted(self) -> bool:
         """Whether the payload travels encrypted."""
         return bool(self.flags & ENCRYPTED)
+
+    @property
+    def content_key_bytes(self) -> int:
+        """The length of the key that the payload is encrypted under [byte], 0 in the clear."""
+        if self.flags & Flag.ENCRYPTED_AES256:
+            return 32
+        return 16 if self.flags & Flag.ENCRYPTED_AES128 else 0
 
     def pack(self) -> bytes:
         """The header's `HEADER_BYTES` bytes; the padding up to `header_size` is not among them."""
@@ -110,7 +119,7 @@ def parse_header(data: bytes) -> Header:
         raise _invalid(0x10, "both AES-128 and AES-256", "one cipher")
     if flags & Flag.RAM_LOAD and flags & Flag.ROM_FIXED:
         raise _invalid(0x10, "both RAM_LOAD and ROM_FIXED", "one meaning for the load address")
-    if load_address and not flags & (Flag.RAM_LOAD | Flag.ROM_FIXED):
+    if load_address and not flags & LOADED:
         raise _invalid(0x4, f"load address 0x{load_address:x} without a flag that uses it", "0")
     if reserved:
         raise _invalid(0x1C, f"reserved field 0x{reserved:x}", "0")

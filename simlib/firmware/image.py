@@ -15,15 +15,20 @@ Nothing is allocated by a declared size. Hash, signature, counter and decryption
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any, Final
 
 from simlib.errors import InputError, Reason, Refused
+from simlib.firmware.dependency import Dependency
 from simlib.firmware.header import HEADER_BYTES, Flag, Header, parse_header
+from simlib.firmware.identifiers import shown
 from simlib.firmware.tlv import Tlv, TlvType, build_area, parse_area
 from simlib.firmware.trailer import MAX_SECTORS, Trailer, check_fits, padded, parse_trailing
 
 __all__ = [
+    "ENCRYPTION_TLVS",
+    "HASH_TLVS",
     "HEADER_BYTES",
     "Flag",
     "Header",
@@ -39,7 +44,9 @@ __all__ = [
     "parse_image",
 ]
 
-_ENCRYPTION_TLVS: Final = frozenset(
+HASH_TLVS: Final = frozenset({TlvType.SHA256, TlvType.SHA384, TlvType.SHA512})
+"""The records that name an image by its hash."""
+ENCRYPTION_TLVS: Final = frozenset(
     {
         TlvType.ENCRSA2048,
         TlvType.ENCKW,
@@ -48,6 +55,7 @@ _ENCRYPTION_TLVS: Final = frozenset(
         TlvType.ENCX25519_SHA512,
     }
 )
+"""The records that carry a wrapped content key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +87,49 @@ class ParsedImage:
         """The first record of this type, None without one."""
         return next((tlv for tlv in self.tlvs if tlv.type is tlv_type), None)
 
+    def find_all(self, kinds: Container[TlvType]) -> tuple[Tlv, ...]:
+        """Every record of one of these types, in the image's order."""
+        return tuple(tlv for tlv in self.tlvs if tlv.type in kinds)
+
+    @property
+    def hash_record(self) -> Tlv | None:
+        """The first record that names the image by a hash, None without one."""
+        return next(iter(self.find_all(HASH_TLVS)), None)
+
+    @property
+    def wrapped_key(self) -> Tlv | None:
+        """The record with the wrapped content key, None in an image in the clear."""
+        return next(iter(self.find_all(ENCRYPTION_TLVS)), None)
+
     @property
     def security_counter(self) -> int | None:
         """The value of the SEC_CNT record, None without one."""
         record = self.find(TlvType.SEC_CNT)
         return None if record is None else int.from_bytes(record.value, "little")
+
+    @property
+    def pure(self) -> bool:
+        """Whether the signature is said to be over the image itself instead of its hash."""
+        return self.find(TlvType.SIG_PURE) is not None
+
+    @property
+    def dependencies(self) -> tuple[Dependency, ...]:
+        """What the image demands of others, in its own order."""
+        return tuple(Dependency.unpack(tlv.value) for tlv in self.find_all({TlvType.DEPENDENCY}))
+
+    @property
+    def vendor_id(self) -> bytes | None:
+        """The 16 bytes of the vendor's identifier, None without one."""
+        return self._value(TlvType.UUID_VID)
+
+    @property
+    def class_id(self) -> bytes | None:
+        """The 16 bytes of the device class's identifier, None without one."""
+        return self._value(TlvType.UUID_CID)
+
+    def _value(self, tlv_type: TlvType) -> bytes | None:
+        record = self.find(tlv_type)
+        return None if record is None else record.value
 
 
 def parse_image(data: bytes, *, erased_value: int | None = None) -> ParsedImage:
@@ -122,7 +168,7 @@ def _parse_parts(data: bytes) -> tuple[Header, tuple[Tlv, ...], int]:
                 f"expected the {header.protected_size} the header declares",
             )
     unprotected, end = parse_area(data, end, protected=False)
-    wraps = [tlv.type.name for tlv in unprotected if tlv.type in _ENCRYPTION_TLVS]
+    wraps = [tlv.type.name for tlv in unprotected if tlv.type in ENCRYPTION_TLVS]
     if len(wraps) != header.encrypted:
         expected = "exactly one" if header.encrypted else "none"
         raise Refused(
@@ -160,8 +206,8 @@ def check_fits_slot(image: bytes, slot_size: int, *, write_size: int, max_sector
     not promise that a device can swap the image: its flash may have more sectors, and a swap needs room of
     its own (`simlib.device.layouts.max_image_bytes` knows).
     """
-    encrypted = parse_header(image).encrypted
-    check_fits(image, slot_size, write_size=write_size, encrypted=encrypted, max_sectors=max_sectors)
+    key_bytes = parse_header(image).content_key_bytes
+    check_fits(image, slot_size, write_size=write_size, content_key_bytes=key_bytes, max_sectors=max_sectors)
 
 
 def describe_image(data: bytes, *, erased_value: int = 0xFF) -> dict[str, Any]:
@@ -171,6 +217,7 @@ def describe_image(data: bytes, *, erased_value: int = 0xFF) -> dict[str, Any]:
     ``trailer`` or ``unknown``. Raises `Refused` as `image_size` does.
     """
     header, tlvs, end = _parse_parts(data)
+    parsed = ParsedImage(data, header, tlvs, end, None)
     trailer = None
     try:
         trailer = parse_trailing(data, end, erased_value)
@@ -188,7 +235,13 @@ def describe_image(data: bytes, *, erased_value: int = 0xFF) -> dict[str, Any]:
             "load_address": header.load_address,
             "flags": [flag.name for flag in header.flags],
         },
-        "security_counter": ParsedImage(data, header, tlvs, end, None).security_counter,
+        "security_counter": parsed.security_counter,
+        "dependencies": [{"image": each.image, "least": str(each.least)} for each in parsed.dependencies],
+        "vendor_id": parsed.vendor_id and shown(parsed.vendor_id),
+        "class_id": parsed.class_id and shown(parsed.class_id),
+        "hash": parsed.hash_record and parsed.hash_record.type.name,
+        "pure": parsed.pure,
+        "key_wrap": parsed.wrapped_key and parsed.wrapped_key.type.name,
         "tlvs": [
             {
                 "type": int(tlv.type),

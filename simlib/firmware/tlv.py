@@ -1,15 +1,16 @@
 """The type-length-value records behind an MCUboot image's payload (MCUboot docs/design.md, "TLV").
 
 Decides which records may stand in which of the two areas, how long each may be and how often it may
-occur. The protected area is under the image's hash; the unprotected one is not, so nothing in it is
-taken on trust: an unknown, repeated, misplaced or wrongly sized record is refused here, before anybody
-looks for a hash or a signature. What a record proves is decided in `simlib.security`.
+occur, and which values a record of few may have. The protected area is under the image's hash; the
+unprotected one is not, so nothing in it is taken on trust: an unknown, repeated, misplaced or wrongly sized
+record is refused here, before anybody looks for a hash or a signature. What a record proves is decided in
+`simlib.security`.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -57,6 +58,8 @@ class _Rule:
     lengths: Container[int]
     protected: bool = False
     repeatable: bool = False
+    holds: Callable[[bytes], bool] | None = None  # what must be true of a value of the right length
+    value: str = ""  # that in words
 
 
 # A DER ECDSA signature is 8 bytes at the least; 72 at the most on P-256, 104 on P-384.
@@ -72,13 +75,19 @@ _RULES: Final[dict[TlvType, _Rule]] = {
     TlvType.ECDSASIG: _Rule(_DER_SIGNATURE),
     TlvType.RSA3072: _Rule((384,)),
     TlvType.ED25519: _Rule((64,)),
-    TlvType.SIG_PURE: _Rule((1,)),
+    TlvType.SIG_PURE: _Rule((1,), holds=lambda value: value == b"\x01", value="1"),
     TlvType.ENCRSA2048: _Rule((256,)),
     TlvType.ENCKW: _Rule((24, 40)),
     TlvType.ENCEC256: _Rule((113, 129)),
     TlvType.ENCX25519: _Rule((80, 96)),
     TlvType.ENCX25519_SHA512: _Rule((112, 128)),
-    TlvType.DEPENDENCY: _Rule((12,), protected=True, repeatable=True),
+    TlvType.DEPENDENCY: _Rule(
+        (12,),
+        protected=True,
+        repeatable=True,
+        holds=lambda value: not any(value[1:4]),
+        value="zeros behind the image's number",
+    ),
     TlvType.SEC_CNT: _Rule((4,), protected=True),
     TlvType.BOOT_RECORD: _Rule(range(1, 1025), protected=True),
     TlvType.DECOMP_SIZE: _Rule((4,), protected=True),
@@ -172,7 +181,10 @@ def _parse_record(data: bytes, at: int, end: int, *, protected: bool) -> Tlv:
     if value_at + length > end:
         beyond = f"{tlv_type.name} reaching 0x{value_at + length:x}"
         raise _invalid(at + 2, beyond, f"its area's end 0x{end:x}")
-    return Tlv(tlv_type, bytes(data[value_at : value_at + length]), protected, at)
+    value = bytes(data[value_at : value_at + length])
+    if rule.holds is not None and not rule.holds(value):
+        raise _invalid(value_at, f"{tlv_type.name} {value.hex()}", rule.value)
+    return Tlv(tlv_type, value, protected, at)
 
 
 def _lengths(lengths: Container[int]) -> str:

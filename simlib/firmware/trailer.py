@@ -25,7 +25,8 @@ WRITE_SIZES: Final = (1, 2, 4, 8, 16, 32)
 MAX_SECTORS: Final = 128
 FLAG_SET: Final = 0x01
 _STATES_PER_SECTOR: Final = 3
-_CONTENT_KEY_BYTES: Final = 32
+CONTENT_KEY_BYTES: Final = 32
+"""Of AES-256; AES-128 has 16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +43,42 @@ def trailer_magic(max_align: int) -> bytes:
     return MAGIC_8 if max_align <= 8 else max_align.to_bytes(2, "little") + _MAGIC_TAIL
 
 
-def trailer_size(write_size: int, *, encrypted: bool, max_sectors: int = MAX_SECTORS) -> int:
+def trailer_size(
+    write_size: int,
+    *,
+    encrypted: bool,
+    max_sectors: int = MAX_SECTORS,
+    content_key_bytes: int = CONTENT_KEY_BYTES,
+) -> int:
     """The bytes a slot's trailer takes in the swap modes; `max_sectors` as the boot loader was built for.
 
     Three status writes a sector, two content keys when images are encrypted, four fields and the magic.
-    imgtool 2.5 reserves 16 bytes a key whatever the cipher; MCUboot with AES-256 saves 32, used here.
+    imgtool 2.5 reserves 16 bytes a key whatever the cipher; MCUboot saves the key whole, 16 or 32.
     """
     max_align = _max_align(write_size)
-    keys = 2 * _align_up(_CONTENT_KEY_BYTES, max_align) if encrypted else 0
+    keys = 2 * _align_up(content_key_bytes, max_align) if encrypted else 0
     status = max_sectors * _STATES_PER_SECTOR * write_size
     return status + keys + 4 * max_align + _align_up(MAGIC_BYTES, max_align)
 
 
 def check_fits(
-    image: bytes, slot_size: int, *, write_size: int, encrypted: bool, max_sectors: int = MAX_SECTORS
+    image: bytes,
+    slot_size: int,
+    *,
+    write_size: int,
+    content_key_bytes: int,
+    max_sectors: int = MAX_SECTORS,
 ) -> None:
-    """Raise `InputError` unless `image` and the slot's trailer fit in `slot_size` bytes."""
-    needed = len(image) + trailer_size(write_size, encrypted=encrypted, max_sectors=max_sectors)
+    """Raise `InputError` unless `image` and the slot's trailer fit in `slot_size` bytes.
+
+    `content_key_bytes` is the length of the image's content key, 0 for an image in the clear.
+    """
+    needed = len(image) + trailer_size(
+        write_size,
+        encrypted=content_key_bytes > 0,
+        max_sectors=max_sectors,
+        content_key_bytes=content_key_bytes,
+    )
     if needed > slot_size:
         raise InputError(f"slot size: found {slot_size}, expected at least {needed} for image and trailer")
 

@@ -56,7 +56,7 @@ class Fleet(NamedTuple):
     connect_uj: Ints
     report_uj: Ints
     in_place: (
-        Ints  # 1: the layout has no second slot, so a failed install leaves the device to its boot loader
+        Ints  # 1: an install overwrites what runs, so a failed one leaves the device to its boot loader
     )
     multicast_ms: Ints  # a session starts each so often; 0: transfers are the device's own
     phone: Ints  # 1: it is reached through a phone

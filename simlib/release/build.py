@@ -25,8 +25,9 @@ from simlib.release.recovery import Chain, Recovery, plan_chain
 from simlib.release.targets import Member, Publisher
 from simlib.scenario.model import ReleaseSpec
 from simlib.security.encryption import decrypt_image
-from simlib.security.keys import DecryptionKey, SigningKey, VerifyKey, derive_private
+from simlib.security.keys import DecryptionKey, SigningKey, VerifyKey
 from simlib.security.signing import sign_image
+from simlib.security.stores import KeyStore, MemoryStore
 
 HEADER_SIZE: Final = 0x200
 """MCUboot's usual header on Cortex-M, where a vector table of 128 entries must lie on its own size [byte]."""
@@ -51,6 +52,7 @@ class Release:
     security_counters: tuple[int, ...]
     primary: int  # chain index of the main release
     recovery: int | None  # chain index of what is offered after a halt
+    keys: str  # kind of the store that the private keys are in
 
     @property
     def targets(self) -> tuple[int, ...]:
@@ -96,13 +98,15 @@ def build_release(
     *,
     targets: Collection[int] | None = None,
     recovery: Recovery | None = None,
+    keys: KeyStore | None = None,
 ) -> Release:
     """Sign the chain of `spec` and make the artefacts for its primary, its `targets` and its `recovery`.
 
     `bases` are the chain indices older than the primary that patches are made from, beside the primary
     itself; None: every one. `targets` are chain indices; None: the stepping stones of `spec` and its releases
     in flight, which count backwards from the primary. To an ordinary target there are patches from every
-    older base; to the recovery from every other one, newer or older.
+    older base; to the recovery from every other one, newer or older. `keys` is where the private keys are
+    kept; None: in memory, whatever `spec` says.
 
     Raises:
         InputError: the chain cannot be loaded or signed, a base is not older than the primary, the chain has
@@ -111,10 +115,11 @@ def build_release(
     chain = plan_chain(spec, recovery)
     _check_bases(chain, bases)
     others = _other_targets(spec, chain, targets)
-    signing_key = SigningKey.of(derive_private(spec.signature, spec.seed, "release signing key"))
+    keys = MemoryStore() if keys is None else keys
+    signing_key = keys.signing_key(spec.signature, spec.seed, "release signing key")
     decryption_key = None
     if spec.encrypted:
-        decryption_key = DecryptionKey.of(derive_private("ecies-p256", spec.seed, "device decryption key"))
+        decryption_key = keys.decryption_key(spec.key_wrap, spec.seed, "device decryption key")
     counters = _security_counters(spec, len(chain.firmwares))
     members = tuple(
         _signed(spec, n, firmware, counter, signing_key, decryption_key)
@@ -137,6 +142,7 @@ def build_release(
         security_counters=counters,
         primary=chain.primary,
         recovery=chain.recovery,
+        keys=keys.kind,
     )
 
 
@@ -192,7 +198,7 @@ def _signed(
     decryption_key: DecryptionKey | None,
 ) -> Member:
     """One firmware signed, as shipped and as it lies in a primary slot."""
-    secret = content_key_for(spec.seed, "image", firmware.payload) if decryption_key is not None else None
+    secret = content_key_for(spec, "image", firmware.payload) if decryption_key is not None else None
     wire_image = sign_image(
         firmware.payload,
         firmware.version,
@@ -202,6 +208,8 @@ def _signed(
         encrypt_to=decryption_key.public() if decryption_key is not None else None,
         content_key=secret.key if secret is not None else None,
         ephemeral=secret.ephemeral if secret is not None else None,
+        cipher=spec.cipher,
+        load_address=spec.load_address or None,
         deterministic=True,
     )
     image = wire_image if decryption_key is None else decrypt_image(wire_image, decryption_key)

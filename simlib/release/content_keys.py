@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha256
 
-from simlib.security.encryption import KEY_BYTES
+from simlib.scenario.model import ReleaseSpec
+from simlib.security.encryption import cipher_named
 from simlib.security.keys import DecryptionKey, derive_bytes, derive_private
 
 
@@ -21,8 +22,10 @@ class ContentKey:
     ephemeral: DecryptionKey
 
 
-def content_key_for(seed: int, what: str, plaintext: bytes) -> ContentKey:
-    """The content key of `plaintext`; `what` is "image" or "patch"."""
+def content_key_for(spec: ReleaseSpec, what: str, plaintext: bytes) -> ContentKey:
+    """The content key of `plaintext` for the cipher of `spec`; `what` is "image" or "patch"."""
     name = f"{what} {sha256(plaintext).hexdigest()}"
-    ephemeral = derive_private("ecies-p256", seed, f"ephemeral key of {name}")
-    return ContentKey(derive_bytes(seed, f"content key of {name}", KEY_BYTES), DecryptionKey.of(ephemeral))
+    ephemeral = derive_private(spec.key_wrap, spec.seed, f"ephemeral key of {name}")
+    _, key_bytes = cipher_named(spec.cipher)
+    key = derive_bytes(spec.seed, f"content key of {name}", key_bytes)
+    return ContentKey(key, DecryptionKey.of(ephemeral))

@@ -5,9 +5,10 @@ On the wire, little endian::
     magic "SIMMANIF" | u16 n | n bytes document | 32 bytes key hash | u16 s | s bytes signature
 
 The document is JSON in one form only (sorted keys, no spaces, ASCII), so that one content has one encoding.
-The signature is over SHA-256 of a context string, the key hash and the document. The context keeps
-manifests apart from images, which the same key signs: an image's hashed bytes begin with MCUboot's magic and
-never with it, so neither signature can be shown in place of the other.
+The signature is over the hash of a context string, the key hash and the document, by the first hash that the
+key's algorithm signs images with (SHA-256 for most). The context keeps manifests apart from images, which the
+same key signs: an image's hashed bytes begin with MCUboot's magic and never with it, so neither signature can
+be shown in place of the other.
 
 `open_manifest` believes nothing before the signature holds: size, frame, key, signature, then the document.
 The facts answer the questions of RFC 9124 (SUIT's information model): is it authentic, what is it for, what
@@ -20,7 +21,6 @@ import json
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from hmac import compare_digest
 from typing import Any, Final
 
@@ -33,7 +33,8 @@ CONTEXT: Final = b"simlib update manifest v1\0"
 MAX_MANIFEST_BYTES: Final = 4096
 _U16: Final = struct.Struct("<H")
 _HASH_BYTES: Final = 32
-_WRAPPED_BYTES: Final = 129
+_WRAPPED_BYTES: Final = (129, 113, 96, 80)
+"""A content key of 32 or 16 bytes wrapped by ECIES-P256, and by X25519."""
 _LARGEST: Final = (1 << 32) - 1
 _TEXT_CHARACTERS: Final = 64
 
@@ -52,7 +53,7 @@ class Manifest:
     base_sha256: bytes | None  # of the image in the primary slot that a delta starts from
     image_sha256: bytes  # of the image as it will lie in the primary slot
     image_size: int
-    wrapped_key: bytes | None  # a delta's content key, wrapped by ECIES-P256
+    wrapped_key: bytes | None  # a delta's content key, wrapped by ECIES-P256 or X25519
 
 
 def sign_manifest(manifest: Manifest, key: SigningKey) -> bytes:
@@ -66,8 +67,9 @@ def sign_manifest(manifest: Manifest, key: SigningKey) -> bytes:
         _decode(document)
     except Refused as refusal:
         raise InputError(f"cannot be signed: {refusal}") from refusal
-    keyhash = key.public().keyhash
-    signature = key.sign(_digest(keyhash, document), deterministic=True)
+    public = key.public()
+    keyhash = public.keyhash
+    signature = key.sign(_digest(public, document), deterministic=True)
     parts = (MAGIC, _U16.pack(len(document)), document, keyhash, _U16.pack(len(signature)), signature)
     data = b"".join(parts)
     if len(data) > MAX_MANIFEST_BYTES:
@@ -88,13 +90,13 @@ def open_manifest(manifest: bytes, keys: Sequence[VerifyKey]) -> Manifest:
     key = next((key for key in keys if compare_digest(key.keyhash, keyhash)), None)
     if key is None:
         raise _invalid("manifest key", f"{keyhash.hex()[:16]}…", "the key of this release")
-    if not key.accepts(signature, _digest(keyhash, document)):
+    if not key.accepts(signature, _digest(key, document)):
         raise _invalid("manifest signature", "one that does not hold", f"one by key {keyhash.hex()[:16]}…")
     return _decode(document)
 
 
-def _digest(keyhash: bytes, document: bytes) -> bytes:
-    return sha256(CONTEXT + keyhash + document).digest()
+def _digest(key: VerifyKey, document: bytes) -> bytes:
+    return key.hashes[0].digest(CONTEXT, key.keyhash, document)
 
 
 def _unframe(manifest: bytes) -> tuple[bytes, bytes, bytes]:
@@ -149,7 +151,7 @@ def _decode(document: bytes) -> Manifest:
         base_sha256=_octets_or_none(facts, "base_sha256", _HASH_BYTES),
         image_sha256=_octets(facts, "image_sha256", _HASH_BYTES),
         image_size=_number(facts, "image_size"),
-        wrapped_key=_octets_or_none(facts, "wrapped_key", _WRAPPED_BYTES),
+        wrapped_key=_octets_or_none(facts, "wrapped_key", *_WRAPPED_BYTES),
     )
     is_delta = manifest.kind == "delta"
     if (manifest.codec is not None) != is_delta or (manifest.base_sha256 is not None) != is_delta:
@@ -196,19 +198,20 @@ def _number(facts: dict[str, Any], name: str) -> int:
     return value
 
 
-def _octets(facts: dict[str, Any], name: str, size_bytes: int) -> bytes:
+def _octets(facts: dict[str, Any], name: str, *sizes: int) -> bytes:
     value = facts[name]
+    expected = " or ".join(map(str, sizes))
     try:
         octets = bytes.fromhex(value)
     except (TypeError, ValueError):
-        raise _invalid(f"manifest {name}", _shown(value), f"{size_bytes} bytes in hexadecimal") from None
-    if len(octets) != size_bytes:
-        raise _invalid(f"manifest {name}", f"{len(octets)} bytes", f"{size_bytes}")
+        raise _invalid(f"manifest {name}", _shown(value), f"{expected} bytes in hexadecimal") from None
+    if len(octets) not in sizes:
+        raise _invalid(f"manifest {name}", f"{len(octets)} bytes", expected)
     return octets
 
 
-def _octets_or_none(facts: dict[str, Any], name: str, size_bytes: int) -> bytes | None:
-    return None if facts[name] is None else _octets(facts, name, size_bytes)
+def _octets_or_none(facts: dict[str, Any], name: str, *sizes: int) -> bytes | None:
+    return None if facts[name] is None else _octets(facts, name, *sizes)
 
 
 def _shown(value: object) -> str:

@@ -54,7 +54,7 @@ class Publisher:
         blob = create_patch(base.image, target.image, self.spec.codec)
         wrapped_key = None
         if self.decryption_key is not None:
-            secret = content_key_for(self.spec.seed, "patch", blob)
+            secret = content_key_for(self.spec, "patch", blob)
             blob = ctr_crypt(secret.key, blob)
             wrapped_key = wrap_key(secret.key, self.decryption_key.public(), secret.ephemeral)
         manifest = self._manifest("delta", target, blob, sha256(base.image).digest(), wrapped_key)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
 from enum import StrEnum
@@ -75,6 +75,9 @@ class CoreProfile:
     patch_mcpb: int  # for each byte of the result
     verify_cycles: Mapping[str, int]  # one verification, by the signature's name
     ecies_unwrap_cycles: int
+    sha512_mcpb: int = 0  # of SHA-384 as well; 0: not known
+    aes128_ctr_mcpb: int = 0  # 0: not known
+    unwrap_cycles: Mapping[str, int] = field(default_factory=dict)  # one content key, by the wrapping's name
 
     @property
     def active_nw(self) -> int:
@@ -130,6 +133,8 @@ _SCALE: Final[Mapping[str, Fraction]] = {
 _TIME: Final = ("us", "ms")
 _ENERGY: Final = ("nJ", "uJ", "mJ", "J")
 _VERIFY: Final = "verify_"
+_UNWRAP: Final = "unwrap_"
+_ECIES: Final = "ecies-p256"
 _HOURS_PER_YEAR: Final = 8_760
 _MOST_DERATING: Final = Fraction(1, 2)
 
@@ -173,6 +178,7 @@ def core_profile(name: str) -> CoreProfile:
     """The processor called `name`. Raises `InputError` that names the nearest for one there is not."""
     take = _Taker("core", name)
     signatures = [p.removeprefix(_VERIFY) for p in _table("core")[name] if p.startswith(_VERIFY)]
+    wraps = [p.removeprefix(_UNWRAP) for p in _table("core")[name] if p.startswith(_UNWRAP)]
     return CoreProfile(
         name=name,
         clock_hz=take("clock", "MHz"),
@@ -182,6 +188,12 @@ def core_profile(name: str) -> CoreProfile:
         patch_mcpb=take("patch", "cycles/byte"),
         verify_cycles={s: take(f"{_VERIFY}{s}", "cycles") for s in signatures},
         ecies_unwrap_cycles=take("ecies_unwrap", "cycles"),
+        sha512_mcpb=take("sha512", "cycles/byte"),
+        aes128_ctr_mcpb=take("aes128_ctr", "cycles/byte", "cycles/block16"),
+        unwrap_cycles={
+            _ECIES: take("ecies_unwrap", "cycles"),
+            **{w: take(f"{_UNWRAP}{w}", "cycles") for w in wraps},
+        },
     )
 
 

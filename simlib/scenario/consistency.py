@@ -22,6 +22,11 @@ from simlib.scenario.units import format_duration, format_rate, format_share, fo
 
 RATE_CLASSES: Final = 32
 """The most distinct rates on one link: what keeps the fair link's cost a constant times a logarithm."""
+TOKEN_SIGNATURES: Final = ("ed25519", "rsa-2048", "rsa-3072")
+"""What a token signs without chance, as a scenario must; a test compares `simlib.security.stores`."""
+TOKEN_KEY_WRAPS: Final = ("ecies-p256",)
+IN_THE_CLEAR: Final = ("direct-xip", "direct-xip-revert")
+"""Layouts whose boot loader has no encryption."""
 _SYNTHETIC_BYTES: Final = (64 << 10, 1 << 20)
 _CLOCK_REACH: Final = 1 << 62
 _TIMELINE_ROWS: Final = 100_000
@@ -152,6 +157,24 @@ def _release(spec: ScenarioSpec) -> Iterator[Complaint]:
             yield "release.steps", f"{len(release.steps)} steps", "1 to 63"
 
 
+def _keys(spec: ScenarioSpec) -> Iterator[Complaint]:
+    release = spec.release
+    if release.keys != "pkcs11":
+        return
+    if release.signature not in TOKEN_SIGNATURES:
+        yield (
+            "release.signature",
+            f"{shown(release.signature)} with keys in a token, which draws a random nonce for each signature",
+            " or ".join(TOKEN_SIGNATURES),
+        )
+    if release.encrypted and release.key_wrap not in TOKEN_KEY_WRAPS:
+        yield (
+            "release.key_wrap",
+            f"{shown(release.key_wrap)} with keys in a token",
+            " or ".join(TOKEN_KEY_WRAPS),
+        )
+
+
 def _bases(spec: ScenarioSpec) -> Iterator[Complaint]:
     release = spec.release
     if release.source.startswith("corpus:"):
@@ -185,6 +208,29 @@ def _flash(spec: ScenarioSpec) -> Iterator[Complaint]:
                     format_size(size),
                     f"a multiple of sector_size, {format_size(sector)}",
                 )
+
+        for key, size in (
+            ("secondary_sector", cohort.secondary_sector_bytes),
+            ("secondary_size", cohort.secondary_size_bytes),
+            ("scratch_size", cohort.scratch_size_bytes),
+        ):
+            if size % sector:
+                yield (
+                    f"cohorts.{number}.{key}",
+                    format_size(size),
+                    f"0 or a multiple of sector_size, {format_size(sector)}",
+                )
+
+
+def _layouts(spec: ScenarioSpec) -> Iterator[Complaint]:
+    for number, cohort in enumerate(spec.cohorts):
+        key = f"cohorts.{number}.layout"
+        if cohort.layout in IN_THE_CLEAR and spec.release.encrypted:
+            yield key, shown(cohort.layout), "a layout with encryption, or release.encrypted = false"
+        loads = cohort.layout == "ram-load"
+        if loads is not bool(spec.release.load_address):
+            expected = "one that runs in flash, or a release.load_address" if loads else "ram-load"
+            yield key, shown(cohort.layout), f"{expected} (release.load_address is where images run in RAM)"
 
 
 def _hardware(spec: ScenarioSpec) -> Iterator[Complaint]:
@@ -255,8 +301,10 @@ _RULES: Final = (
     _shares,
     _links,
     _release,
+    _keys,
     _bases,
     _flash,
+    _layouts,
     _hardware,
     _profiles,
     _times,

@@ -42,11 +42,15 @@ class ReleaseSpec:
     codec: str  # of patches
     full_above: Fraction  # a patch larger than this share of the full artefact is not offered
     encrypted: bool  # for the devices' decryption key
-    signature: str  # "ecdsa-p256", "ed25519" or "rsa-3072"
+    signature: str  # "ecdsa-p256", "ecdsa-p384", "ed25519", "rsa-2048" or "rsa-3072"
     hardware: tuple[str, ...]  # that the release is for; empty: every hardware
     published_ms: tuple[int, ...]  # when the last members of the chain became available, the newest last
     stepping_stones: tuple[int, ...]  # releases behind the newest that older devices have to pass through
     security_counters: str  # "raise": each release has a higher one; "keep": all have the same
+    cipher: str = "aes-256"  # of an encrypted release: "aes-256" or "aes-128"
+    key_wrap: str = "ecies-p256"  # how a content key travels to the devices: "ecies-p256" or "x25519"
+    keys: str = "file"  # where the private keys are kept: "file" or "pkcs11"
+    load_address: int = 0  # where images run in RAM; 0: they run in flash
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ class CohortSpec:
     name: str
     share: Fraction  # of the fleet
     hardware: str  # revision, as manifests name it
-    layout: str  # "swap-move" or "single-slot"
+    layout: str  # of `simlib.device.layouts`
     slot_size_bytes: int  # of each slot
     download_size_bytes: int  # of the partition a patch is kept in; 0: none
     sector_size_bytes: int  # what one erase clears
@@ -79,6 +83,12 @@ class CohortSpec:
     wake_presence: Fraction  # probability that a scheduled check-in takes place
     reboot_ms: int  # beside the boot loader's own work
     self_test_ms: int  # of the trial
+    secondary_size_bytes: int = 0  # of the second slot; 0: what its layout takes
+    secondary_sector_bytes: int = 0  # what one erase clears in it; 0: as elsewhere
+    scratch_size_bytes: int = 0  # of a scratch area; 0: what its layout takes
+    downgrade_prevention: bool = False  # overwrite-only refuses a lower version
+    counter_store: str = "fuses"  # where the security counter is: "fuses", "flash" or "tpm"
+    ram_bytes: int = 0  # what installing may take; 0: as much as it does
 
 
 @dataclass(frozen=True, slots=True)

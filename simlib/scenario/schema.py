@@ -58,8 +58,22 @@ SOURCES: Final = ("synthetic", "corpus:NAME", "files")
 STEP_KINDS: Final = ("rebuild", "patch", "minor", "major", "toolchain")
 PAYLOADS: Final = ("full", "delta")
 CODECS: Final = ("bsdiff4",)
-SIGNATURES: Final = ("ecdsa-p256", "ed25519", "rsa-3072")
-LAYOUTS: Final = ("swap-move", "single-slot")
+SIGNATURES: Final = ("ecdsa-p256", "ed25519", "rsa-3072", "ecdsa-p384", "rsa-2048")
+CIPHERS: Final = ("aes-256", "aes-128")
+KEY_WRAPS: Final = ("ecies-p256", "x25519")
+KEY_STORES: Final = ("file", "pkcs11")
+LAYOUTS: Final = (
+    "swap-move",
+    "swap-scratch",
+    "swap-offset",
+    "overwrite-only",
+    "direct-xip",
+    "direct-xip-revert",
+    "ram-load",
+    "in-place-journal",
+    "single-slot",
+)
+COUNTER_STORES: Final = ("fuses", "flash", "tpm")
 TEARS: Final = ("none", "partial", "garbage")
 FORGERIES: Final = ("resigned", "altered", "truncated")
 POLICIES: Final = ("staged",)
@@ -103,6 +117,10 @@ class ReleaseTable(Table):
     published: list[Span] = [0]
     stepping_stones: list[Annotated[int, leaves.count(1, 63)]] = []
     security_counters: Annotated[str, leaves.choice(*COUNTERS)] = "raise"
+    cipher: Annotated[str, leaves.choice(*CIPHERS)] = "aes-256"
+    key_wrap: Annotated[str, leaves.choice(*KEY_WRAPS)] = "ecies-p256"
+    keys: Annotated[str, leaves.choice(*KEY_STORES)] = "file"
+    load_address: Annotated[int, leaves.count(0, (1 << 32) - 1)] = 0
 
 
 class LinkTable(Table):
@@ -141,6 +159,12 @@ class CohortTable(Table):
     wake_presence: Share = Fraction(1)
     reboot: Span = 2 * SECOND
     self_test: Span = 10 * SECOND
+    secondary_size: Annotated[int, leaves.size(0, 64 * MIB)] = 0
+    secondary_sector: Annotated[int, leaves.size(0, MIB)] = 0
+    scratch_size: Annotated[int, leaves.size(0, 64 * MIB)] = 0
+    downgrade_prevention: Flag = False
+    counter_store: Annotated[str, leaves.choice(*COUNTER_STORES)] = "fuses"
+    ram: Annotated[int, leaves.size(0, 1 << 30)] = 0
 
 
 class PrecheckTable(Table):

@@ -3,11 +3,13 @@
 A private key without a passphrase is marked as a test key by a line of text before the PEM block, which
 RFC 7468 section 2 allows and OpenSSL, cryptography and imgtool read past. A hybrid key is two blocks in
 one file, the classical one first. Files are written whole or not at all, and never over an existing one
-unless told to.
+unless told to. A key that device and publisher share (AES-KW) has no such form: it is read as base64 text.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from pathlib import Path
 from typing import Final, TypeVar
@@ -38,6 +40,7 @@ from simlib.security.algorithms import (
 TEST_KEY_MARK: Final = "simlib test key, not protected by a passphrase: for simulation and tests only"
 _BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----\r?\n?", re.DOTALL)
 _KEY_FILE_LIMIT_BYTES: Final = 1 << 20
+_SHARED_KEY_BYTES: Final = (16, 32)
 Key = TypeVar("Key", bound=PrivateKey | PublicKey)
 
 
@@ -107,12 +110,28 @@ def load_public(path: Path) -> PublicKey:
     return keys[0] if len(keys) == 1 else _checked(HybridPublicKey(*keys), path)
 
 
-def _blocks(path: Path) -> list[bytes]:
+def load_shared(path: Path) -> bytes | None:
+    """The 16 or 32 bytes that the file at `path` has as base64 text; None where it holds anything else.
+
+    Raises `InputError` for a missing file.
+    """
+    try:
+        secret = base64.b64decode(_text(path).strip(), validate=True)
+    except binascii.Error:
+        return None
+    return secret if len(secret) in _SHARED_KEY_BYTES else None
+
+
+def _text(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            text = file.read(_KEY_FILE_LIMIT_BYTES)
+            return file.read(_KEY_FILE_LIMIT_BYTES)
     except OSError as error:
         raise InputError(f"{path}: found {error.strerror}, expected a PEM key") from error
+
+
+def _blocks(path: Path) -> list[bytes]:
+    text = _text(path)
     blocks = [match.group() for match in _BLOCK.finditer(text)]
     if len(blocks) not in {1, 2}:
         raise InputError(f"{path}: found {len(blocks)} PEM blocks, expected one key, or two of a hybrid one")

@@ -2,23 +2,25 @@
 
 Each wrapper checks once that its key is of an algorithm that can do the work, so that what takes one
 need not. The bare keys are made by `generate_private` and `derive_private` and kept in files by
-`save_private`, `load_private` and `load_public`, offered here as well.
+`save_private`, `load_private` and `load_public`, offered here as well; so are the keys for content keys
+(`simlib.security.wrapping_keys`).
 
-Signatures are made over an image's SHA-256 digest as imgtool makes them: ECDSA P-256 and RSA-3072 PSS
-(MGF1-SHA256, 32 bytes of salt) take it as the message's hash, Ed25519 takes it as the message.
+Signatures are made over an image's digest as imgtool makes them: ECDSA P-256 and RSA PSS (MGF1-SHA256, 32
+bytes of salt) take a SHA-256 and ECDSA P-384 a SHA-384 as the message's hash, Ed25519 takes a SHA-256 or a
+SHA-512 as the message. A *pure* Ed25519 signature has the image itself as the message (SIG_PURE), which goes
+with SHA-512. To the key it is all one: it is given the bytes that it signs.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from simlib.errors import InputError
@@ -34,11 +36,14 @@ from simlib.security.algorithms import (
     unknown_algorithm,
 )
 from simlib.security.derivation import derive_bytes, derive_private
-from simlib.security.keyfiles import load_private, load_public, public_path, save_private
+from simlib.security.hashes import Hash
+from simlib.security.keyfiles import load_private, load_public, load_shared, public_path, save_private
 from simlib.security.pss import SALT_BYTES, sign_with_derived_salt
+from simlib.security.wrapping_keys import ENCRYPTION_ALGORITHMS, DecryptionKey, EncryptionKey
 
 __all__ = [
     "ALGORITHMS",
+    "ENCRYPTION_ALGORITHMS",
     "SIGNATURE_ALGORITHMS",
     "DecryptionKey",
     "EncryptionKey",
@@ -54,18 +59,30 @@ __all__ = [
     "generate_private",
     "load_private",
     "load_public",
+    "load_shared",
     "public_path",
     "save_private",
 ]
 
 _SIGNATURE_TLVS: Final = {
     "ecdsa-p256": TlvType.ECDSASIG,
+    "ecdsa-p384": TlvType.ECDSASIG,
     "ed25519": TlvType.ED25519,
+    "rsa-2048": TlvType.RSA2048,
     "rsa-3072": TlvType.RSA3072,
 }
 SIGNATURE_ALGORITHMS: Final = tuple(_SIGNATURE_TLVS)
 """The algorithms that sign images."""
-_PREHASHED: Final = Prehashed(SHA256())
+_HASHES: Final = {
+    "ecdsa-p256": (Hash.SHA256,),
+    "ecdsa-p384": (Hash.SHA384,),
+    "ed25519": (Hash.SHA256, Hash.SHA512),
+    "rsa-2048": (Hash.SHA256,),
+    "rsa-3072": (Hash.SHA256,),
+}
+_PURE: Final = {"ed25519": Hash.SHA512}
+_PREHASHED: Final = {"ecdsa-p256": Prehashed(SHA256()), "ecdsa-p384": Prehashed(SHA384())}
+_PSS_HASH: Final = Prehashed(SHA256())
 _PSS: Final = padding.PSS(mgf=padding.MGF1(SHA256()), salt_length=SALT_BYTES)
 
 
@@ -90,25 +107,49 @@ class VerifyKey:
         """The record type this key's signatures stand in."""
         return _SIGNATURE_TLVS[self.algorithm]
 
+    @property
+    def hashes(self) -> tuple[Hash, ...]:
+        """The hashes of images this algorithm signs, as imgtool has them; the first is taken unless told."""
+        return _HASHES[self.algorithm]
+
+    @property
+    def pure_hash(self) -> Hash | None:
+        """The hash of an image with a pure signature; None for an algorithm that has none."""
+        return _PURE.get(self.algorithm)
+
     @cached_property
-    def keyhash(self) -> bytes:
-        """SHA-256 of the public key's DER: PKCS#1 for RSA, SubjectPublicKeyInfo for the others."""
+    def der(self) -> bytes:
+        """The public key as a PUBKEY record has it, in DER: PKCS#1 for RSA, else SubjectPublicKeyInfo."""
         public = self.public
         assert not isinstance(public, HybridPublicKey)
         is_rsa = isinstance(public, rsa.RSAPublicKey)
         form = PublicFormat.PKCS1 if is_rsa else PublicFormat.SubjectPublicKeyInfo
-        return sha256(public.public_bytes(Encoding.DER, form)).digest()
+        return public.public_bytes(Encoding.DER, form)
+
+    @cached_property
+    def keyhash(self) -> bytes:
+        """SHA-256 of `der`: the key's name outside images, and in those that are hashed with SHA-256."""
+        return self.keyhash_by(Hash.SHA256)
+
+    def keyhash_by(self, algorithm: Hash) -> bytes:
+        """The hash of `der`, as a KEYHASH record has it in an image hashed with `algorithm`."""
+        return algorithm.digest(self.der)
 
     def accepts(self, signature: bytes, digest: bytes) -> bool:
-        """Whether `signature` is this key's over the SHA-256 `digest`."""
+        """Whether `signature` is this key's over `digest`, or over a pure signature's message.
+
+        A digest of a length that the algorithm does not take is accepted by no signature.
+        """
         public = self.public
         try:
-            if isinstance(public, ec.EllipticCurvePublicKey):
-                public.verify(signature, digest, ec.ECDSA(_PREHASHED))
-            elif isinstance(public, rsa.RSAPublicKey):
-                public.verify(signature, digest, _PSS, _PREHASHED)
-            elif isinstance(public, ed25519.Ed25519PublicKey):
+            if isinstance(public, ed25519.Ed25519PublicKey):
                 public.verify(signature, digest)
+            elif len(digest) != self.hashes[0].size:
+                return False
+            elif isinstance(public, ec.EllipticCurvePublicKey):
+                public.verify(signature, digest, ec.ECDSA(_PREHASHED[self.algorithm]))
+            elif isinstance(public, rsa.RSAPublicKey):
+                public.verify(signature, digest, _PSS, _PSS_HASH)
             else:
                 return False
         except InvalidSignature:
@@ -136,59 +177,27 @@ class SigningKey:
         return VerifyKey(self.algorithm, self.private.public_key())
 
     def sign(self, digest: bytes, *, deterministic: bool = False) -> bytes:
-        """The signature over a SHA-256 `digest`.
+        """The signature over `digest`, by one of the algorithm's hashes, or over a pure signature's message.
 
         With `deterministic` nothing is left to chance: ECDSA follows RFC 6979 and PSS derives its salt
-        (`simlib.security.pss`, for derived keys of simulated devices). Ed25519 needs no telling.
+        (`simlib.security.pss`, for derived keys of simulated devices). Ed25519 needs no telling. Raises
+        `InputError` for a digest of a length that the algorithm does not take.
         """
         private = self.private
-        if isinstance(private, ec.EllipticCurvePrivateKey):
-            return private.sign(digest, ec.ECDSA(_PREHASHED, deterministic_signing=deterministic))
+        if isinstance(private, ed25519.Ed25519PrivateKey):
+            return private.sign(digest)
+        wanted = _HASHES[self.algorithm][0]
+        if len(digest) != wanted.size:
+            raise InputError(
+                f"digest: found {len(digest)} bytes, expected a {wanted.label} for {self.algorithm}"
+            )
         if isinstance(private, rsa.RSAPrivateKey):
             if deterministic:
                 return sign_with_derived_salt(private, digest)
-            return private.sign(digest, _PSS, _PREHASHED)
-        assert isinstance(private, ed25519.Ed25519PrivateKey)
-        return private.sign(digest)
-
-
-@dataclass(frozen=True)
-class EncryptionKey:
-    """A P-256 public key that content keys are wrapped to (ECIES-P256). `InputError` for any other."""
-
-    public: ec.EllipticCurvePublicKey
-
-    def __post_init__(self) -> None:
-        _check_p256(self.public)
-
-    @classmethod
-    def of(cls, key: PrivateKey | PublicKey) -> EncryptionKey:
-        """The wrapper of a bare key, or of a private key's public half."""
-        public = key.public_key() if hasattr(key, "public_key") else key
-        if not isinstance(public, ec.EllipticCurvePublicKey):
-            raise _not_p256(key)
-        return cls(public)
-
-
-@dataclass(frozen=True)
-class DecryptionKey:
-    """A P-256 private key that unwraps content keys. `InputError` for any other."""
-
-    private: ec.EllipticCurvePrivateKey
-
-    def __post_init__(self) -> None:
-        _check_p256(self.private)
-
-    @classmethod
-    def of(cls, private: PrivateKey | PublicKey) -> DecryptionKey:
-        """The wrapper of a bare private key."""
-        if not isinstance(private, ec.EllipticCurvePrivateKey):
-            raise _not_p256(private)
-        return cls(private)
-
-    def public(self) -> EncryptionKey:
-        """The key that wraps content keys for this one."""
-        return EncryptionKey(self.private.public_key())
+            return private.sign(digest, _PSS, _PSS_HASH)
+        assert isinstance(private, ec.EllipticCurvePrivateKey)
+        scheme = ec.ECDSA(_PREHASHED[self.algorithm], deterministic_signing=deterministic)
+        return private.sign(digest, scheme)
 
 
 def _check_signs(algorithm: str, key: PrivateKey | PublicKey) -> None:
@@ -196,12 +205,3 @@ def _check_signs(algorithm: str, key: PrivateKey | PublicKey) -> None:
         raise unknown_algorithm(algorithm, SIGNATURE_ALGORITHMS)
     if (actual := algorithm_of(key)) != algorithm:
         raise InputError(f"signature key: found a key of {actual}, expected one of {algorithm}")
-
-
-def _check_p256(key: ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey) -> None:
-    if algorithm_of(key) != "ecdsa-p256":
-        raise _not_p256(key)
-
-
-def _not_p256(key: PrivateKey | PublicKey) -> InputError:
-    return InputError(f"encryption key: found a key of {algorithm_of(key)}, expected ecies-p256")

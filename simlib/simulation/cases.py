@@ -26,6 +26,7 @@ from simlib.device import layouts as device_layouts
 from simlib.device.bench import Bench
 from simlib.device.events import Boot, Confirm, Cut, Event, Install
 from simlib.device.precheck import has_room
+from simlib.device.ram import ram_needed
 from simlib.device.transition import Transition
 from simlib.draws import Purpose, below, blocks, draw32, threshold
 from simlib.errors import InputError, Reason
@@ -33,7 +34,7 @@ from simlib.fleet import Population
 from simlib.fleet.population import is_uniform
 from simlib.lifecycle.codes import REASON_CODE
 from simlib.lifecycle.columns import NO_ROW
-from simlib.release import Release, open_manifest
+from simlib.release import Artefact, Release, open_manifest
 from simlib.scenario.model import CohortSpec, ScenarioSpec
 
 Progress = Callable[[int], None]
@@ -87,7 +88,7 @@ class Cases:
         self._cut_below = threshold(faults.power_cut)
         self._rows: dict[tuple[str, Event, bool], int] = {}
         self._identity: list[str] = []  # of each state number
-        self._has_trial: list[bool] = []  # whether its layout has a second slot
+        self._on_request: list[bool] = []  # whether its boot loader looks at an image only when asked to
         self._start: dict[tuple[int, int], int] = {}
         self._number = {artefact.name: n for n, artefact in enumerate(release.artefacts)}
         self.artefacts = tuple(artefact.name for artefact in release.artefacts)
@@ -107,6 +108,7 @@ class Cases:
         self.move_flash_uj = array("q")
         self.move_compute_uj = array("q")
         manifests = [open_manifest(a.manifest, (release.verify_key,)) for a in release.artefacts]
+        self._manifests = manifests
         encrypted = release.decryption_key is not None
         self.room = [
             int(has_room(config, manifest, encrypted=encrypted))
@@ -132,11 +134,18 @@ class Cases:
             return NO_ROW
         artefact = self._release.artefact_for(
             recorded,
-            can_patch=config.download_size_bytes > 0 and device_layouts.get(config.layout).has_trial,
+            can_patch=config.download_size_bytes > 0 and device_layouts.get(config.layout).patches,
             download_size_bytes=config.download_size_bytes,
             target=target,
         )
+        if artefact.kind != "full" and not self._has_memory(config, artefact):
+            artefact = self._release.full_for(target)
         return self._number[artefact.name]
+
+    def _has_memory(self, config: DeviceConfig, artefact: Artefact) -> bool:
+        if not config.ram_bytes:
+            return True
+        return ram_needed(config, self._manifests[self._number[artefact.name]]) <= config.ram_bytes
 
     def start(self, kind: int, base: int) -> int:
         """The state of a device of this kind fresh from the factory, running the chain's number `base`."""
@@ -147,8 +156,8 @@ class Cases:
                 identity = self._bench.start(config, base)
             except InputError as error:
                 raise InputError(f"{self._spec.name}: cohorts.{cohort}.{error}") from None
-            has_trial = device_layouts.get(config.layout).has_trial
-            known = self._start[kind, base] = self._state(identity, has_trial)
+            on_request = device_layouts.get(config.layout).on_request
+            known = self._start[kind, base] = self._state(identity, on_request)
         return known
 
     def find_regular(self, kind: int, base: int, recorded: int) -> None:
@@ -163,7 +172,7 @@ class Cases:
         artefact = self.offer[(kind * chain + recorded) * chain + target]
         if artefact == NO_ROW:
             return
-        in_place = not device_layouts.get(self.kinds[kind][1].layout).has_trial
+        in_place = device_layouts.get(self.kinds[kind][1].layout).in_place
         for _ in range(self._spec.transfer.attempts):
             found = self.moves[self.install(state, artefact)].found
             state = self.states[found.state]
@@ -234,14 +243,14 @@ class Cases:
     def _flipped(self, key: int, number: int, state: int, artefact: int) -> int:
         """The bit of the artefact that arrives flipped.
 
-        A device with a second slot stores the blob and then compares its hash, before it looks at anything in
-        it; so whichever bit it is, the same is refused at the same cost, and what is left in the storage is
-        erased before it is read. One bit stands for all there (decision 15; a test compares them). Where the
-        only slot is overwritten, what is in the header counts, and it is the bit drawn.
+        A device stores the blob and then compares its hash, before it looks at anything in it; so whichever
+        bit it is, the same is refused at the same cost. Where the boot loader looks at an image only when it
+        is asked to, what is left in the storage is erased before it is read, and one bit stands for all
+        (decision 15; a test compares them). Elsewhere what is in the header counts, and it is the bit drawn.
         """
         bits = 8 * len(self._release.artefacts[artefact].blob)
         bit = below(key, Purpose.CORRUPTION_BIT, number, bits)
-        return bit if self._every_bit or not self._has_trial[state] else 0
+        return bit if self._every_bit or not self._on_request[state] else 0
 
     def _cut(self, state: int, event: Install, row: int, moment: int) -> tuple[int, int]:
         """Rows for an install and the boot after it when power is cut at `moment` / 2**32 of the two."""
@@ -278,7 +287,7 @@ class Cases:
         if known is not None:
             return known
         self._rows[start, event, cut] = len(self.moves)
-        self._state(found.state, self._has_trial[self.states[start]])
+        self._state(found.state, self._on_request[self.states[start]])
         self.moves.append(Move(start, event, found, cut))
         self.move_state.append(self.states[found.state])
         self.move_verdict.append(REASON_CODE[found.verdict])
@@ -291,11 +300,11 @@ class Cases:
             self.progress(len(self.moves))
         return len(self.moves) - 1
 
-    def _state(self, identity: str, has_trial: bool) -> int:
+    def _state(self, identity: str, on_request: bool) -> int:
         number = self.states.setdefault(identity, len(self._identity))
         if number == len(self._identity):
             self._identity.append(identity)
-            self._has_trial.append(has_trial)
+            self._on_request.append(on_request)
             self.on_install.extend([NO_ROW] * len(self.artefacts))
             self.on_need_uj.extend([NO_ROW] * len(self.artefacts))
             self.on_boot.append(NO_ROW)

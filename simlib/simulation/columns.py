@@ -268,7 +268,7 @@ def columns_of(
         "connect_ms": [r.connect_ms for r in routes],
         "connect_uj": [up(r.connect_nj, NJ_PER_UJ) for r in routes],
         "report_uj": [up(r.report_nj, NJ_PER_UJ) for r in routes],
-        "in_place": [int(not layouts.get(c.layout).has_trial) for c in cohorts],
+        "in_place": [int(layouts.get(c.layout).in_place) for c in cohorts],
         "multicast_ms": [0 if r.multicast is None else r.multicast.session_every_ms for r in routes],
         "phone": [int(o.phone) for o in owners],
         "foreground_below": [threshold(o.foreground) for o in owners],

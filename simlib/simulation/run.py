@@ -22,6 +22,7 @@ from simlib.scenario import Scenario
 from simlib.scenario.calibration import Figure, recalled
 from simlib.scenario.model import ReleaseSpec, ScenarioSpec
 from simlib.scenario.toml_text import shown
+from simlib.security.stores import open_store
 from simlib.simulation import keeping, tables
 from simlib.simulation.bound import Exposure
 from simlib.simulation.capacity import check_memory
@@ -64,6 +65,7 @@ class Simulated:
     events: int
     interrupted_ms: int | None
     inventory: InventoryReport | None
+    keys: str  # kind of the store that the release's private keys were in
     recalled: tuple[Figure, ...]  # figures the run stood on that are recalled, not cited
     duplicates: int  # reports that arrived twice
     further_verdicts: int  # reports on devices that had a verdict already
@@ -127,7 +129,7 @@ def _release(spec: ScenarioSpec) -> Release:
         recovery = Recovery("rollback-resigned" if spec.recovery.resign else "rollback", spec.recovery.step)
     try:
         if spec.release.source != "synthetic":  # files may change between two runs
-            return build_release(spec.release, recovery=recovery)
+            return build_release(spec.release, recovery=recovery, keys=open_store(spec.release.keys))
         return _synthetic(spec.release, recovery)
     except InputError as error:
         raise InputError(f"{spec.name}: {error}") from None
@@ -135,7 +137,7 @@ def _release(spec: ScenarioSpec) -> Release:
 
 @lru_cache(maxsize=4)
 def _synthetic(release: ReleaseSpec, recovery: Recovery | None) -> Release:
-    return build_release(release, recovery=recovery)
+    return build_release(release, recovery=recovery, keys=open_store(release.keys))
 
 
 def _inventory(spec: ScenarioSpec, release: Release) -> Inventory | None:
@@ -250,6 +252,7 @@ def simulate(
         events=bound.log.events,
         interrupted_ms=interrupted_ms,
         inventory=prepared.inventory,
+        keys=prepared.release.keys,
         recalled=recalled(stands_on(spec, routes)),
         duplicates=bound.service.duplicates,
         further_verdicts=bound.service.further_verdicts,

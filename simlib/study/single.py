@@ -60,7 +60,7 @@ def run(
         inventory=None if made.inventory is None else _inventory(made.inventory),
         harm=harm_of(scenario.spec.harm, made.tables["devices"]),
     )
-    summary |= {"engine_asked": engine, "simpy_up_to": SIMPY_UP_TO}
+    summary |= {"engine_asked": engine, "simpy_up_to": SIMPY_UP_TO, "keys": made.keys}
     return Run(scenario.to_toml(), made.tables, summary)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import stat
 import sys
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -131,7 +133,6 @@ def test_padding_needs_a_slot(refuses: Call, flag: str) -> None:
     ("key", "names"),
     [
         ("ecdsa-p256.pub.pem", ["ecdsa-p256.pub.pem", "private"]),
-        ("rsa-2048.pem", ["rsa-2048.pem", "rsa-3072"]),
         ("x25519.pem", ["x25519.pem", "ed25519"]),
         ("locked.pem", ["locked.pem", "--passphrase-file"]),
         ("locked.pem --passphrase-file wrong.txt", ["locked.pem", "passphrase"]),
@@ -148,9 +149,138 @@ def test_only_a_private_key_that_signs_images_signs(refuses: Call, key: str, nam
     refuses(2, f"image sign old.bin x.img --version 1.0.0 --key {key}", *names)
 
 
-@pytest.mark.parametrize("key", ["x25519.pub.pem", "rsa-2048.pub.pem", "ed25519.pub.pem", "absent", "noise"])
-def test_images_are_encrypted_to_a_p256_key_only(refuses: Call, key: str) -> None:
+@pytest.mark.parametrize("key", ["ed25519.pub.pem", "absent", "noise", "words.txt", "blank.txt"])
+def test_images_are_encrypted_only_to_a_key_for_that(refuses: Call, key: str) -> None:
     refuses(2, f"{SIGN} --encrypt-to {key}", key)
+
+
+@pytest.mark.parametrize("cipher", ["aes-128", "aes-256"])
+@pytest.mark.parametrize(
+    ("to", "key", "more"),
+    [
+        ("ecies-p256.pub.pem", "ecies-p256.pem", ""),
+        ("x25519.pub.pem", "x25519.pem", ""),
+        ("x25519.pub.pem", "x25519.pem", "--hmac-sha 512"),
+        ("rsa-2048.pub.pem", "rsa-2048.pem", ""),
+        ("shared.txt", "shared.txt", ""),
+    ],
+)
+def test_what_is_encrypted_opens_with_the_devices_key(
+    simlib: Call, here: Path, cipher: str, to: str, key: str, more: str
+) -> None:
+    (here / "shared.txt").write_text(base64.b64encode(bytes(range(32))).decode() + "\n")
+    assert simlib(f"{SIGN} --encrypt-to {to} --cipher {cipher} {more}").status == 0
+    facts = simlib("image info x.img --json").json
+    assert facts["header"]["flags"] == [f"ENCRYPTED_{cipher.upper().replace('-', '')}"]
+    opened = simlib(f"image verify x.img --key ecdsa-p256.pub.pem --decrypt-with {key} --json")
+    assert opened.json["encrypted"] is True
+    assert simlib(f"image decrypt x.img y.img --decrypt-with {key}").status == 0
+    assert (here / "old.bin").read_bytes() in (here / "y.img").read_bytes()
+    assert simlib("image verify x.img --key ecdsa-p256.pub.pem --decrypt-with ecdsa-p256.pem").status == 1
+
+
+@pytest.mark.parametrize("algorithm", ["ecdsa-p384", "rsa-2048"])
+def test_further_algorithms_sign_and_say_which_they_are(simlib: Call, algorithm: str) -> None:
+    simlib(f"keys new --algorithm {algorithm} --out k.pem")
+    assert simlib("image sign old.bin x.img --key k.pem --version 1.0.0").status == 0
+    facts = simlib("image verify x.img --key k.pub.pem --json").json
+    hash_name = "sha384" if algorithm == "ecdsa-p384" else "sha256"
+    assert (facts["signature"], facts["hash"], facts["pure"]) == (algorithm, hash_name, False)
+    assert (facts["sha256"] == facts["digest"]) == (hash_name == "sha256")
+
+
+@pytest.mark.parametrize(
+    ("flags", "hash_name", "pure"),
+    [("", "sha256", False), ("--sha 512", "sha512", False), ("--pure", "sha512", True)],
+)
+def test_ed25519_signs_by_either_hash_or_the_image_itself(
+    simlib: Call, flags: str, hash_name: str, pure: bool
+) -> None:
+    sign = f"image sign old.bin x.img --key ed25519.pem --version 1.0.0 {flags}"
+    for key_format, record in (("hash", "KEYHASH"), ("full", "PUBKEY")):
+        assert simlib(f"{sign} --public-key-format {key_format} --force").status == 0
+        facts = simlib("image verify x.img --key ed25519.pub.pem --json").json
+        assert (facts["hash"], facts["pure"]) == (hash_name, pure)
+        described = simlib("image info x.img --json").json
+        assert record in {tlv["name"] for tlv in described["tlvs"]}
+        assert (described["hash"], described["pure"]) == (hash_name.upper(), pure)
+
+
+def test_an_image_says_what_it_needs_who_made_it_and_where_it_goes(simlib: Call) -> None:
+    flags = "--vendor-id example.org --class-id lamp --load-address 0x20000000"
+    flags += " --dependency 1:1.2.3 --dependency 0:4.5.6+7"
+    assert simlib(f"{SIGN} {flags}").status == 0
+    vendor = uuid.uuid5(uuid.NAMESPACE_DNS, "example.org")
+    needs = [{"image": 1, "least": "1.2.3"}, {"image": 0, "least": "4.5.6+7"}]
+    facts = simlib("image verify x.img --key ecdsa-p256.pub.pem --json").json
+    assert (facts["dependencies"], facts["load_address"], facts["rom_fixed"]) == (needs, 0x2000_0000, None)
+    assert (facts["vendor_id"], facts["class_id"]) == (str(vendor), str(uuid.uuid5(vendor, "lamp")))
+    described = simlib("image info x.img --json").json
+    for name in ("dependencies", "vendor_id", "class_id"):
+        assert described[name] == facts[name]
+    text = simlib("image verify x.img --key ecdsa-p256.pub.pem").out
+    for line in ("needs image 1 >= 1.2.3", f"vendor id {vendor}", "load address 0x20000000"):
+        assert line in text
+    assert "image 1 >= 1.2.3, image 0 >= 4.5.6+7" in simlib("image info x.img").out
+    assert simlib(f"{SIGN} --rom-fixed 4096 --force").status == 0
+    assert simlib("image verify x.img --key ecdsa-p256.pub.pem --json").json["rom_fixed"] == 4096
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ("--vendor-id example.com", "vendor-mismatch"),
+        ("--vendor-id example.org --class-id fan", "class-mismatch"),
+        ("--class-id 12345678-1234-5678-1234-567812345678", "class-mismatch"),
+    ],
+)
+def test_an_image_of_another_vendor_or_class_is_refused(
+    simlib: Call, refuses: Call, arguments: str, reason: str
+) -> None:
+    simlib(f"{SIGN} --vendor-id example.org --class-id lamp")
+    verify = "image verify x.img --key ecdsa-p256.pub.pem"
+    assert simlib(f"{verify} --vendor-id example.org --class-id lamp").status == 0
+    refuses(1, f"{verify} {arguments}", "x.img", reason)
+    refuses(1, f"{VERIFY} {arguments}", "old.img", "none", "-mismatch")
+
+
+def test_several_keys_may_be_known_and_some_of_them_revoked(simlib: Call, refuses: Call) -> None:
+    both = "--key ed25519.pub.pem --key ecdsa-p256.pub.pem"
+    assert simlib(f"image verify old.img {both}").status == 0
+    assert simlib(f"image verify old.img {both} --revoked ed25519.pub.pem").status == 0
+    for keys in (both, "--key ed25519.pub.pem", "--key ecdsa-p256.pub.pem"):
+        revoked = f"image verify old.img {keys} --revoked ed25519.pub.pem --revoked ecdsa-p256.pub.pem"
+        refuses(1, revoked, "old.img", "key-revoked")
+    refuses(2, f"image verify old.img {both} --revoked noise", "noise")
+
+
+@pytest.mark.parametrize(
+    ("flags", "names"),
+    [
+        ("--sha 384", ["hash", "sha256"]),
+        ("--sha 512", ["hash", "sha256"]),
+        ("--sha x", ["hash", "x"]),
+        ("--pure", ["pure", "ecdsa-p256", "ed25519"]),
+        ("--public-key-format der", ["--public-key-format", "der"]),
+        ("--cipher aes-128", ["--cipher", "--encrypt-to"]),
+        ("--hmac-sha 256", ["--hmac-sha", "--encrypt-to"]),
+        ("--encrypt-to ecies-p256.pub.pem --cipher aes-192", ["cipher", "aes-192"]),
+        ("--encrypt-to ecies-p256.pub.pem --hmac-sha 512", ["HMAC", "x25519"]),
+        ("--encrypt-to x25519.pub.pem --hmac-sha 384", ["HMAC", "sha384"]),
+        ("--dependency 1.2.3", ["dependency", "1:1.2.3"]),
+        ("--dependency 256:1.2.3", ["dependency", "256"]),
+        ("--dependency -1:1.2.3", ["dependency", "-1"]),
+        ("--dependency 1:1.2", ["version", "1.2"]),
+        ("--class-id lamp", ["class id", "vendor id"]),
+        ("--vendor-id=", ["vendor id"]),
+        ("--load-address 0x100000000", ["load address"]),
+        ("--load-address -1", ["--load-address"]),
+        ("--rom-fixed x", ["--rom-fixed"]),
+        ("--rom-fixed 0 --load-address 0", ["load address"]),
+    ],
+)
+def test_what_no_image_can_be_is_bad_input(refuses: Call, flags: str, names: list[str]) -> None:
+    refuses(2, f"{SIGN} {flags}", *names)
 
 
 @pytest.mark.parametrize("firmware", [*WITHOUT_INPUT, "empty"])
@@ -195,6 +325,8 @@ def test_a_verified_image_is_described_in_one_object(simlib: Call) -> None:
     ("arguments", "reason"),
     [
         ("old.img --key ed25519.pub.pem", "key-unknown"),
+        ("old.img --key rsa-2048.pub.pem", "key-unknown"),
+        ("secret.img --key ecdsa-p256.pub.pem --decrypt-with x25519.pem", "decryption-failed"),
         ("old.img --key ecdsa-p256.pub.pem --min-security-counter 4", "security-counter-low"),
         ("secret.img --key ecdsa-p256.pub.pem", "decryption-failed"),
         ("secret.img --key ecdsa-p256.pub.pem --decrypt-with ecdsa-p256.pem", "decryption-failed"),
@@ -212,9 +344,10 @@ def test_a_refused_image_is_named_with_the_reason(refuses: Call, arguments: str,
     ("arguments", "name"),
     [
         *((f"{path} --key ecdsa-p256.pub.pem", path) for path in WITHOUT_INPUT),
-        *((f"old.img --key {key}", key) for key in ("rsa-2048.pub.pem", "x25519.pub.pem", "noise", "absent")),
+        *((f"old.img --key {key}", key) for key in ("x25519.pub.pem", "noise", "absent")),
         ("secret.img --key ecdsa-p256.pub.pem --decrypt-with ecies-p256.pub.pem", "ecies-p256.pub.pem"),
-        ("secret.img --key ecdsa-p256.pub.pem --decrypt-with x25519.pem", "x25519.pem"),
+        ("secret.img --key ecdsa-p256.pub.pem --decrypt-with ed25519.pem", "ed25519.pem"),
+        ("secret.img --key ecdsa-p256.pub.pem --decrypt-with words.txt", "words.txt"),
         ("old.img --key ecdsa-p256.pub.pem --min-security-counter -1", "--min-security-counter"),
         ("old.img --key ecdsa-p256.pub.pem --passphrase-file pass.txt", "--decrypt-with"),
     ],

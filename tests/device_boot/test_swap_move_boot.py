@@ -328,7 +328,7 @@ def test_the_state_is_the_content_and_the_counter_and_not_the_wear(bench: object
     assert one.state_id() != other.state_id()
     one.restore(state)
     assert one.state_id() == other.state_id()
-    one.security_counter += 1
+    one.counter_register += 1
     assert one.state_id() != other.state_id()
 
 

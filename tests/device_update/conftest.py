@@ -48,6 +48,8 @@ def make_release(tmp_path_factory: pytest.TempPathFactory) -> MakeRelease:
         security_counters: str = "raise",
         targets: Collection[int] | None = None,
         recovery: str | None = None,
+        cipher: str = "aes-256",
+        key_wrap: str = "ecies-p256",
     ) -> Release:
         return build_release(
             ReleaseSpec(
@@ -66,6 +68,8 @@ def make_release(tmp_path_factory: pytest.TempPathFactory) -> MakeRelease:
                 published_ms=(),
                 stepping_stones=(),
                 security_counters=security_counters,
+                cipher=cipher,
+                key_wrap=key_wrap,
             ),
             targets=targets,
             recovery=None if recovery is None else Recovery(recovery, "patch"),

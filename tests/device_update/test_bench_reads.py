@@ -12,12 +12,12 @@ from simlib.device import DeviceConfig, FlashError, recollection
 from simlib.device import bench as bench_module
 from simlib.device.access import SectorAccess
 from simlib.device.bench import Bench
-from simlib.device.bootloader.check import _outline
 from simlib.device.events import Boot, Confirm, Cut, Event, Install
 from simlib.device.execution import Done
 from simlib.device.forgery import FORGERIES
 from simlib.device.memo import Memo
 from simlib.device.partitions import Area
+from simlib.device.places import Place, _outline
 from simlib.device.recollection import Recollection
 from simlib.device.state import State, replaced
 from simlib.device.tears import TEARS
@@ -234,7 +234,7 @@ def test_contradicting_looks_are_an_error(make_release, two_slots) -> None:
 def ends_alike(area: Area) -> bool:
     """Whether the outline gives the size, or the refusal, that the whole content gives."""
     answers = []
-    for content in (lambda: area.read(0, area.size), lambda: _outline(area)):
+    for content in (lambda: area.read(0, area.size), lambda: _outline(Place(area))):
         try:
             answers.append(str(image_size(content())))
         except Refused as refusal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import fields, replace
 from hashlib import sha256
@@ -14,10 +15,10 @@ from simlib.errors import InputError, Reason, Refused
 from simlib.firmware.version import Version
 from simlib.release import MAX_MANIFEST_BYTES, Manifest, open_manifest, sign_manifest
 from simlib.release.manifest import CONTEXT
-from simlib.security.keys import SigningKey, derive_private
+from simlib.security.keys import SIGNATURE_ALGORITHMS, SigningKey, derive_private
 from simlib.security.signing import sign_image, verify_image
 
-ALGORITHMS = ("ecdsa-p256", "ed25519", "rsa-3072")
+ALGORITHMS = SIGNATURE_ALGORITHMS
 KEY = SigningKey.of(derive_private("ecdsa-p256", 1, "test manifest key"))
 OTHER = SigningKey.of(derive_private("ecdsa-p256", 2, "test manifest key"))
 FACTS = Manifest(
@@ -63,6 +64,18 @@ def canonical(facts):
 
 def test_the_publishers_frame_is_the_real_one():
     assert frame(document_of()) == SIGNED
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_what_is_signed_is_the_hash_of_context_key_and_document(algorithm):
+    key = SigningKey.of(derive_private(algorithm, 1, "test manifest key"))
+    data = sign_manifest(FACTS, key)
+    size = int.from_bytes(data[8:10], "little")
+    document, keyhash, signature = data[10 : 10 + size], data[10 + size :][:32], data[10 + size + 34 :]
+    assert keyhash == key.public().keyhash
+    name = "sha384" if algorithm == "ecdsa-p384" else "sha256"
+    signed = hashlib.new(name, b"simlib update manifest v1\0" + keyhash + document).digest()
+    assert key.public().accepts(signature, signed)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

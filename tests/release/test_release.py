@@ -18,6 +18,7 @@ from simlib.firmware.image import parse_image
 from simlib.release import build_release, open_manifest, sign_manifest, unpack_blob
 from simlib.release.artefact import Artefact
 from simlib.scenario.model import ReleaseSpec
+from simlib.scenario.schema import KEY_WRAPS, SIGNATURES
 from simlib.security.encryption import content_key_of, ctr_crypt, decrypt_image, unwrap_key
 from simlib.security.keys import DecryptionKey, derive_private
 from simlib.security.signing import verify_image
@@ -93,10 +94,21 @@ def install(release, artefact, base_image):
     return apply_patch(base_image, patch, max_result_bytes=1 << 20)
 
 
-@pytest.mark.parametrize("encrypted", [True, False])
-@pytest.mark.parametrize("signature", ["ecdsa-p256", "ed25519", "rsa-3072"])
-def test_every_artefact_leads_to_exactly_the_newest_image(files, encrypted, signature):
-    release = build_release(spec_of(files, encrypted=encrypted, signature=signature))
+@pytest.mark.parametrize("key_wrap", [None, *KEY_WRAPS])
+@pytest.mark.parametrize(
+    ("signature", "cipher"),
+    [
+        *((signature, "aes-256") for signature in SIGNATURES),
+        *((signature, "aes-128") for signature in ("ecdsa-p256", "ecdsa-p384")),
+    ],
+)
+def test_every_artefact_leads_to_exactly_the_newest_image(files, signature, cipher, key_wrap):
+    spec = spec_of(files, encrypted=key_wrap is not None, signature=signature)
+    release = build_release(replace(spec, cipher=cipher, key_wrap=key_wrap or "ecies-p256"))
+    if release.decryption_key is not None:
+        assert release.decryption_key.algorithm == key_wrap
+        key = content_key_of(release.wire_image, release.decryption_key)
+        assert len(key) == parse_image(release.wire_image).header.content_key_bytes == int(cipher[4:]) // 8
     assert [a.name for a in release.artefacts] == [
         "full",
         "delta-from-fw0",
@@ -304,15 +316,19 @@ def test_the_seed_decides_the_keys(files, release):
 
 CHILD = """
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from hashlib import sha256
 from simlib.release import build_release
 from simlib.scenario.model import ReleaseSpec
+from simlib.scenario.schema import KEY_WRAPS, SIGNATURES
 
-for signature in ("ecdsa-p256", "ed25519", "rsa-3072"):
+for signature in ("ecdsa-p256", "ed25519", "rsa-3072", "ecdsa-p384"):
     for encrypted in (True, False):
         spec = ReleaseSpec("files", tuple(sys.argv[1:]), 5, 0, 0, (), "delta", "bsdiff4", Fraction(4, 5),
                            encrypted, signature, ("rev-a", "rev-b"), (), (), "raise")
+        if signature == "ecdsa-p384":
+            spec = replace(spec, cipher="aes-128", key_wrap="x25519")
         release = build_release(spec)
         parts = [*release.images, release.wire_image]
         for artefact in release.artefacts:
@@ -333,7 +349,7 @@ def test_the_same_specification_gives_the_same_bytes_in_any_process(files):
         for hash_seed in ("1", "2")
     }
     assert len(outputs) == 1
-    assert outputs.pop().count("\n") == 6
+    assert outputs.pop().count("\n") == 8
 
 
 def test_a_synthetic_chain_is_patched_from_every_older_release():

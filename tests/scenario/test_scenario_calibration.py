@@ -13,6 +13,7 @@ from simlib.errors import InputError
 from simlib.scenario import calibration, data_path
 from simlib.scenario.calibration import Label, read_figures
 from simlib.scenario.schema import SIGNATURES
+from simlib.security.wrapping import KEY_WRAPS
 
 TABLES = sorted(data_path("calibration").glob("*.csv"))
 HEADER = "profile,parameter,value,unit,label,source\n"
@@ -69,7 +70,14 @@ def test_profiles_are_the_cited_figures_in_whole_units() -> None:
     core = calibration.core_profile("cortex-m4-64mhz")
     assert (core.clock_hz, core.nj_per_mcycle) == (64_000_000, 154_700)
     assert (core.sha256_mcpb, core.aes256_ctr_mcpb) == (86_200, 47_544)
-    assert core.verify_cycles == {"ecdsa-p256": 976_000, "ed25519": 2_925_680, "rsa-3072": 5_040_000}
+    assert (core.sha512_mcpb, core.aes128_ctr_mcpb) == (231_200, 32_994)
+    assert core.verify_cycles == {
+        "ecdsa-p256": 976_000,
+        "ecdsa-p384": 27_760_000,
+        "ed25519": 2_925_680,
+        "rsa-2048": 2_240_000,
+        "rsa-3072": 5_040_000,
+    }
     assert calibration.radio_profile("ble-2m-nrf52840").rx_pj_per_byte == 148_880
     assert calibration.radio_profile("ble-1m-nrf52840").rx_pj_per_byte == 264_320
     assert calibration.radio_profile("wifi-esp32").rx_pj_per_byte == 264_000
@@ -162,6 +170,9 @@ def test_every_profile_is_complete_and_positive() -> None:
             if name == "verify_cycles":
                 assert set(value) == set(SIGNATURES)
                 assert all(isinstance(v, int) and v > 0 for v in value.values())
+            elif name == "unwrap_cycles":
+                assert set(value) == set(KEY_WRAPS.values())
+                assert all(isinstance(v, int) and v > 0 for v in value.values())
             elif name != "name":
                 assert isinstance(value, int)
                 assert value > 0
@@ -185,7 +196,14 @@ def test_core_figures_follow_from_their_parts(name: str) -> None:
     assert abs(microjoules - row["energy_per_cycle"]) < Fraction(1, 20)
     unwrap = row["p256_ecdh"] + row["sha256_blocks_of_unwrap"] * 64 * row["sha256"] + 2 * row["aes256_ctr"]
     assert 0 <= row["ecies_unwrap"] - unwrap < 1
+    blocks = row["sha256_blocks_of_unwrap"]
+    for form, hashing in (("x25519", 64 * row["sha256"]), ("x25519-sha512", 128 * row["sha512"])):
+        unwrap = row["x25519"] + blocks * hashing + 2 * row["aes256_ctr"]
+        assert 0 <= row[f"unwrap_{form}"] - unwrap < 1
+    assert 0 <= row["unwrap_aes-kw"] - 24 * row["aes256_ctr"] < 1
+    assert calibration.core_profile(name).unwrap_cycles["ecies-p256"] == row["ecies_unwrap"]
     if "rsa2048_public" in row:
+        assert row["verify_rsa-2048"] == row["rsa2048_public"]
         assert row["verify_rsa-3072"] == row["rsa2048_public"] * Fraction(3072, 2048) ** 2
 
 

@@ -19,7 +19,17 @@ from simlib.scenario import schema_field as known
 from simlib.scenario.distributions import SHAPE, SIGMA, Distribution
 from simlib.scenario.leaves import DAY, MINUTE
 from simlib.scenario.reading import read_document
-from simlib.scenario.schema import COUNTERS, FORGERIES, JITTERS, LAYOUTS, SIGNATURES, STEP_KINDS, TEARS
+from simlib.scenario.schema import (
+    CIPHERS,
+    COUNTERS,
+    FORGERIES,
+    JITTERS,
+    KEY_WRAPS,
+    LAYOUTS,
+    SIGNATURES,
+    STEP_KINDS,
+    TEARS,
+)
 from simlib.scenario.sources import SourceLabel
 from simlib.scenario.toml_text import parse_toml, write_toml
 
@@ -108,6 +118,8 @@ def releases(draw: Any, hardware: Sequence[str], in_flight: int) -> m.ReleaseSpe
         published_ms=(0, *sorted(draw(st.lists(SPANS, max_size=in_flight - 1)))),
         stepping_stones=tuple(sorted(draw(st.sets(stones, max_size=3)))),
         security_counters=draw(st.sampled_from(COUNTERS)),
+        cipher=draw(st.sampled_from(CIPHERS)),
+        key_wrap=draw(st.sampled_from(KEY_WRAPS)),
     )
 
 

@@ -21,9 +21,11 @@ from hypothesis import strategies as st
 
 from simlib.errors import InputError
 from simlib.security.derivation import derive_bytes
+from simlib.security.hashes import Hash
 from simlib.security.keyfiles import TEST_KEY_MARK, private_pem, public_pem
 from simlib.security.keys import (
     ALGORITHMS,
+    SIGNATURE_ALGORITHMS,
     DecryptionKey,
     EncryptionKey,
     PrivateKey,
@@ -236,47 +238,77 @@ def test_an_unknown_algorithm_is_bad_input_that_names_the_known(make: Callable[[
         make("rsa-1024")
 
 
-@pytest.mark.parametrize(
-    "algorithm", [name for name in ALGORITHMS if name not in {"ecdsa-p256", "ecies-p256"}]
-)
-def test_only_a_p256_key_encrypts(algorithm: str) -> None:
+ENCRYPTING = {
+    "ecdsa-p256": "ecies-p256",
+    "ecies-p256": "ecies-p256",
+    "x25519": "x25519",
+    "rsa-2048": "rsa-2048",
+}
+
+
+@pytest.mark.parametrize("algorithm", sorted(set(ALGORITHMS) - set(ENCRYPTING)))
+def test_a_key_of_another_algorithm_does_not_encrypt(algorithm: str) -> None:
     key = derived(algorithm)
     for use in (
         lambda: EncryptionKey.of(key),
         lambda: EncryptionKey.of(key.public_key()),
         lambda: DecryptionKey.of(key),
     ):
-        with pytest.raises(InputError, match="expected ecies-p256"):
+        with pytest.raises(InputError, match="expected one of ecies-p256, x25519, rsa-2048"):
             use()
 
 
-@pytest.mark.parametrize(
-    "algorithm", sorted(set(ALGORITHMS) - {"ecdsa-p256", "ecies-p256", "ed25519", "rsa-3072"})
-)
-def test_only_the_three_image_algorithms_sign(algorithm: str) -> None:
+@pytest.mark.parametrize("algorithm", ENCRYPTING)
+def test_a_key_that_encrypts_says_by_what(algorithm: str) -> None:
+    key = derived(algorithm)
+    encryption, decryption = EncryptionKey.of(key.public_key()), DecryptionKey.of(key)
+    assert encryption == EncryptionKey.of(key) == decryption.public()
+    assert encryption.algorithm == decryption.algorithm == ENCRYPTING[algorithm]
+    with pytest.raises(InputError, match="found a public key"):
+        DecryptionKey.of(key.public_key())
+
+
+def test_a_shared_key_does_both_and_is_not_shown() -> None:
+    for size in (16, 32):
+        secret = bytes(range(100, 100 + size))
+        key = DecryptionKey.of(secret)
+        assert key.public() == EncryptionKey.of(secret)
+        assert key.algorithm == key.public().algorithm == "aes-kw"
+        assert repr(secret)[2:-1] not in f"{key!r}{key.public()!r}"
+    for size in (0, 15, 24, 33):
+        with pytest.raises(InputError, match=f"found {size} shared bytes"):
+            DecryptionKey.of(bytes(size))
+
+
+@pytest.mark.parametrize("algorithm", sorted(set(ALGORITHMS) - {"ecies-p256", *SIGNATURE_ALGORITHMS}))
+def test_only_the_image_algorithms_sign(algorithm: str) -> None:
     key = derived(algorithm)
     for use in (lambda: SigningKey.of(key), lambda: VerifyKey.of(key), lambda: SigningKey("ed25519", key)):
         with pytest.raises(InputError, match="expected one of"):
             use()
 
 
-@pytest.mark.parametrize("algorithm", ["ecdsa-p256", "ed25519", "rsa-3072"])
+def hash_of(algorithm: str, message: bytes) -> bytes:
+    return hashlib.new("sha384" if algorithm == "ecdsa-p384" else "sha256", message).digest()
+
+
+@pytest.mark.parametrize("algorithm", SIGNATURE_ALGORITHMS)
 def test_a_signature_holds_for_its_key_and_digest_only(algorithm: str) -> None:
     key = SigningKey.of(derived(algorithm))
-    digest = hashlib.sha256(b"message").digest()
+    digest = hash_of(algorithm, b"message")
     signature = key.sign(digest)
     assert key.public() == VerifyKey.of(derived(algorithm))
     assert key.public().accepts(signature, digest)
-    assert not key.public().accepts(signature, hashlib.sha256(b"another").digest())
+    assert not key.public().accepts(signature, hash_of(algorithm, b"another"))
     assert not SigningKey.of(generate_private(algorithm)).public().accepts(signature, digest)
     for bad in (b"", bytes(64), signature[:-1], signature + b"\0"):
         assert not key.public().accepts(bad, digest)
 
 
-@pytest.mark.parametrize("algorithm", ["ecdsa-p256", "ed25519", "rsa-3072"])
+@pytest.mark.parametrize("algorithm", SIGNATURE_ALGORITHMS)
 def test_a_deterministic_signature_holds_and_depends_on_key_and_digest_alone(algorithm: str) -> None:
     key, other = SigningKey.of(derived(algorithm)), SigningKey.of(derive_private(algorithm, 6, "test files"))
-    digests = [hashlib.sha256(bytes([number])).digest() for number in range(4)]
+    digests = [hash_of(algorithm, bytes([number])) for number in range(4)]
     signatures = [key.sign(digest, deterministic=True) for digest in digests]
     for digest, signature in zip(digests, signatures, strict=True):
         assert key.public().accepts(signature, digest)
@@ -286,10 +318,28 @@ def test_a_deterministic_signature_holds_and_depends_on_key_and_digest_alone(alg
     assert not key.public().accepts(signatures[0], digests[1])
 
 
-@pytest.mark.parametrize("algorithm", ["ecdsa-p256", "rsa-3072"])
+@pytest.mark.parametrize("algorithm", ["ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072"])
 def test_a_signature_is_deterministic_only_if_asked_for(algorithm: str) -> None:
-    key, digest = SigningKey.of(derived(algorithm)), bytes(32)
+    key, digest = SigningKey.of(derived(algorithm)), hash_of(algorithm, b"")
     assert len({key.sign(digest) for _ in range(3)} | {key.sign(digest, deterministic=True)}) == 4
+
+
+@pytest.mark.parametrize("algorithm", ["ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072"])
+def test_a_digest_by_another_hash_is_neither_signed_nor_accepted(algorithm: str) -> None:
+    key = SigningKey.of(derived(algorithm))
+    good = hash_of(algorithm, b"message")
+    for size in {0, 31, 32, 48, 64} - {len(good)}:
+        with pytest.raises(InputError, match=f"digest: found {size} bytes"):
+            key.sign(bytes(size))
+        assert not key.public().accepts(key.sign(good), good.ljust(size, b"\0")[:size])
+
+
+@pytest.mark.parametrize("algorithm", SIGNATURE_ALGORITHMS)
+def test_a_key_is_named_by_the_hash_of_its_der_under_each_hash(algorithm: str) -> None:
+    key = SigningKey.of(derived(algorithm)).public()
+    for name in Hash:
+        assert key.keyhash_by(name) == hashlib.new(name, key.der).digest()
+    assert key.keyhash == key.keyhash_by(Hash.SHA256)
 
 
 def test_the_derived_salt_is_the_verifiers_and_unlike_for_every_key_and_digest() -> None:

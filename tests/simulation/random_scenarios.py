@@ -19,7 +19,15 @@ from hypothesis import strategies as st
 
 from simlib.firmware.synthetic import release_versions
 from simlib.scenario import Scenario
-from simlib.scenario.schema import JITTERS, SIGNATURES, STEP_KINDS
+from simlib.scenario.schema import (
+    CIPHERS,
+    COUNTER_STORES,
+    JITTERS,
+    KEY_WRAPS,
+    LAYOUTS,
+    SIGNATURES,
+    STEP_KINDS,
+)
 from simlib.scenario.schema_field import EFFECTS
 from simlib.scenario.toml_text import write_toml
 from simlib.scenario.units import parse_duration
@@ -59,6 +67,8 @@ FLASHES = [  # slot, sector and least write: 100 KiB does not fit into all of th
     {"slot_size": "96 KiB", "sector_size": "2 KiB", "write_size": 8},
     {"slot_size": "144 KiB", "sector_size": "8 KiB", "write_size": 16, "erased_value": 0},
 ]
+IN_FLASH = [layout for layout in LAYOUTS if layout != "ram-load"]
+TWO_SLOTS = {"overwrite-only", "direct-xip", "direct-xip-revert", "ram-load"}  # without a swap between them
 FOLDER = tempfile.TemporaryDirectory(prefix="simlib-inventories-")
 
 
@@ -78,6 +88,9 @@ RELEASE = _optional(
     signature=one(SIGNATURES[:2] * 3 + SIGNATURES[2:]),
     full_above=one(["0.8", "0.3", "0", "1"]),
     security_counters=one(["keep", "raise"]),
+    cipher=one(CIPHERS),
+    key_wrap=one(KEY_WRAPS),
+    load_address=one([0] * 5 + [0x2000_0000]),
 )
 LINK = _optional(
     capacity=one(["50 kB/s", "20 kB/s", "1 MB/s", "4 kB/s", "1 kB/s", "125 MB/s", "300 B/s", "7 B/s"])
@@ -123,7 +136,13 @@ OWNER = _optional(
 )
 COHORT = _optional(
     hardware=one(["rev-a", "rev-b"]),
-    layout=one(["single-slot", "swap-move"]),
+    layout=one(IN_FLASH),
+    secondary_size=one(["0 B", "128 KiB", "96 KiB"]),
+    secondary_sector=one(["0 B", "16 KiB"]),
+    scratch_size=one(["0 B", "32 KiB", "64 KiB"]),
+    downgrade_prevention=yes,
+    counter_store=one(COUNTER_STORES),
+    ram=one(["0 B", "64 KiB", "16 MiB"]),
     download_size=one(["64 KiB", "0 B", "16 KiB", "128 KiB"]),
     flash=one(["spi-nor-w25q128jv", "spi-nor-mx25r6435f"]),
     core=one(["cortex-m0plus-64mhz"]),
@@ -443,9 +462,25 @@ def _hurry(document: Document, draw: st.DrawFn) -> None:
         release["published"] = ["0 s", "5 s", "20 s"][: len(release["published"])]
 
 
+def _fitted(cohort: Document) -> None:
+    """Leave a cohort those keys of its flash that its layout knows."""
+    layout = cohort.get("layout", "swap-move")
+    known = {"swap-scratch": {"secondary_sector", "scratch_size"}, "in-place-journal": {"scratch_size"}}
+    for key in ("secondary_size", "secondary_sector", "scratch_size"):
+        kept = known.get(layout, {"secondary_size", "secondary_sector"} if layout in TWO_SLOTS else set())
+        if key not in kept:
+            cohort.pop(key, None)
+
+
 def _mended(document: Document) -> None:
     """Make what was drawn apart fit together, by setting the key that another one needs."""
     cohorts, release, rollout = document["cohorts"], document["release"], document.get("rollout", {})
+    for cohort in cohorts:
+        if release.get("load_address"):  # images for RAM are for devices that run them there
+            cohort["layout"] = "ram-load"
+        _fitted(cohort)
+    if any(cohort.get("layout", "").startswith("direct-xip") for cohort in cohorts):
+        release["encrypted"] = False
     owners = {owner["name"]: owner for owner in document.get("owners", [])}
     habits = {habit["name"]: habit for habit in document.get("habits", [])}
     phoneless = {
@@ -488,7 +523,7 @@ def _mended(document: Document) -> None:
                 del cohort["owner"]
             if document.get("backup", {}).get("to") == "phone":
                 document["backup"]["to"] = "cloud"
-    if release.get("signature") == "rsa-3072":
+    if release.get("signature", "").startswith("rsa-"):
         release.pop("seed", None)  # to find a key takes seconds, so there is one
     hardware = {cohort.get("hardware", "rev-a") for cohort in cohorts}
     for table, key in ((release, "hardware"), (document.get("faults", {}), "defect_hardware")):

@@ -52,6 +52,8 @@ CHOICES = {
     "owners.then": field_keys.AFTERWARDS,
     "precheck.battery_gate": keys.GATES,
     "recovery.on_halt": field_keys.ON_HALT,
+    "release.cipher": keys.CIPHERS,
+    "release.key_wrap": keys.KEY_WRAPS,
     "release.payload": keys.PAYLOADS,
     "release.security_counters": keys.COUNTERS,
     "release.signature": keys.SIGNATURES,

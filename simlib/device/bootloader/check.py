@@ -1,17 +1,17 @@
 """Whether an image in a slot may be used, and what finding out costs.
 
 An image may be used when it has the shape of one, is no larger than the layout can carry, asks for nothing
-this boot loader does not do (another cipher, decompression, a copy to RAM), and its hash, its signature by
-a known key and its security counter hold (`simlib.security.verification`). The same rules apply to a
-candidate in the secondary slot, whose payload may be encrypted, and to the primary at every boot, whose
-payload is in the clear. A device with a decryption key also finds the content key of an encrypted image
-whole at every boot: it stands outside what is signed, and without it the image could neither be put into
-the other slot nor come back from there.
+this boot loader does not do (another cipher, decompression), lies or is loaded where it says it runs, and its
+hash, its signature by a known key and its security counter hold (`simlib.security.verification`). The same
+rules apply to a candidate, whose payload may be encrypted, and to the image that is to run at every boot,
+whose payload is in the clear. A device with a decryption key also finds the content key of an encrypted
+image whole at every boot: it stands outside what is signed, and without it the image could neither be put
+into the other slot nor come back from there.
 
 A device whose counter still stands at 0 also takes an image without one, as if it were 0.
 
-What the image occupies is taken from its own header and TLVs; what lies behind it in the slot, left over
-from a longer image, is never looked at.
+An image that names an address (flag ROM_FIXED) must lie at it; one that is to be copied to RAM (RAM_LOAD) is
+for a boot loader that does so, which takes no other, and must fit in the RAM from its load address on.
 """
 
 from __future__ import annotations
@@ -21,20 +21,22 @@ from typing import TYPE_CHECKING, Final
 
 from simlib.device import layouts
 from simlib.device.metered_key import metered
+from simlib.device.payload_cipher import PayloadCipher
+from simlib.device.places import Place, occupied
 from simlib.errors import Reason, Refused
-from simlib.firmware.header import HEADER_BYTES, Flag, Header, parse_header
-from simlib.firmware.image import image_size, parse_image
-from simlib.firmware.tlv import HEADING
+from simlib.firmware.header import Flag, Header, parse_header
+from simlib.firmware.image import parse_image
+from simlib.security.encryption import content_key_of
 from simlib.security.verification import VerifiedImage, verify_image
 
 if TYPE_CHECKING:
     from simlib.device.device import Device
-    from simlib.device.partitions import Area
 
-UNSUPPORTED: Final = Flag.NON_BOOTABLE | Flag.RAM_LOAD | Flag.ROM_FIXED
-"""Flags that ask for what this boot loader does not do, besides those `verify_image` refuses."""
 BY_ITS_RECORDS: Final = frozenset({Reason.HEADER_INVALID, Reason.TLV_UNKNOWN})
 """Refusals of a well-formed image before anything is computed."""
+RAM_START: Final = 0x2000_0000
+RAM_STOP: Final = 0x4000_0000
+"""The SRAM region of a Cortex-M (Armv7-M Architecture Reference Manual, B3.1)."""
 
 
 def image_limit(device: Device) -> int:
@@ -42,72 +44,88 @@ def image_limit(device: Device) -> int:
     return layouts.max_image_bytes(device.config, encrypted=device.decryption_key is not None)
 
 
-def occupied(device: Device, slot: str) -> bytes:
-    """The image in this slot, header to TLVs; raises `Refused` where there is none of a usable shape."""
-    area = device.area(slot)
-    return area.read(0, image_size(_outline(area)))
+def check_candidate(device: Device, place: Place) -> VerifiedImage:
+    """Check the image there, which may be encrypted; raises `Refused`.
 
-
-def _outline(area: Area) -> bytes:
-    """As many bytes as the area has, with its header and TLVs in place: all that the size depends on.
-
-    The rest is zeros, so that nobody depends on it. Raises `Refused` where there is no header.
+    Costs are charged as far as it gets.
     """
-    outline = bytearray(area.size)
-    outline[:HEADER_BYTES] = area.read(0, HEADER_BYTES)
-    header = parse_header(bytes(outline[:HEADER_BYTES]))
-    at = header.header_size + header.image_size
-    for _ in range(2 if header.protected_size else 1):
-        if at + HEADING.size > area.size:
-            break
-        _, size_bytes = HEADING.unpack(area.read(at, HEADING.size))
-        n = min(max(size_bytes, HEADING.size), area.size - at)
-        outline[at : at + n] = area.read(at, n)
-        at += n
-    return bytes(outline)
-
-
-def check_candidate(device: Device) -> VerifiedImage:
-    """Check the image in the secondary slot; raises `Refused`. Costs are charged as far as it gets."""
-    with device.step("check", "secondary") as note:
+    with device.step("check", place.name) as note:
         try:
-            image = occupied(device, "secondary")
-            verified = _verify(device, image, _supported(device, image), in_the_clear=False)
+            image = occupied(place)
+            verified = check_bytes(device, image, place, in_the_clear=False)
         except Refused as refusal:
-            note.detail = f"secondary refused, {refusal}"
+            note.detail = f"{place.name} refused, {refusal}"
             raise
-        note.detail = f"secondary holds {verified.version}"
+        note.detail = f"{place.name} holds {verified.version}"
         return verified
 
 
-def check_primary(device: Device) -> tuple[VerifiedImage, bytes]:
-    """Check the image in the primary slot; raises `Refused`. Costs are charged as far as it gets.
+def check_running(device: Device, place: Place) -> tuple[VerifiedImage, bytes]:
+    """Check the image there, which is to run; raises `Refused`. Costs are charged as far as it gets.
 
-    With what is known of it comes the SHA-256 over the whole image as it lies there, which costs nothing:
-    it names the image in a journal, the device does not compute it.
+    With what is known of it comes the SHA-256 over the whole image, its payload in the clear, which costs
+    nothing: it names the image in a journal, the device does not compute it.
     """
-    with device.step("check", "primary") as note:
+    with device.step("check", place.name) as note:
         try:
-            image = occupied(device, "primary")
-            verified = _verify(device, image, _supported(device, image), in_the_clear=True)
+            image = occupied(place)
+            encrypted = keeps_encrypted(device)
+            verified = check_bytes(device, image, place, in_the_clear=not encrypted)
         except Refused as refusal:
-            note.detail = f"primary refused, {refusal}"
+            note.detail = f"{place.name} refused, {refusal}"
             raise
-        note.detail = f"primary holds {verified.version}"
-        return verified, hashlib.sha256(image).digest()
+        note.detail = f"{place.name} holds {verified.version}"
+        return verified, hashlib.sha256(in_the_clear(device, image)).digest()
 
 
-def _supported(device: Device, image: bytes) -> Header:
+def check_bytes(device: Device, image: bytes, place: Place, *, in_the_clear: bool) -> VerifiedImage:
+    """Check an image that lies at `place` or is to be put there; raises `Refused`. Costs are charged."""
     header = parse_header(image)
-    if header.flags & UNSUPPORTED:
+    if header.flags & Flag.NON_BOOTABLE:
+        raise Refused(Reason.HEADER_INVALID, "flags: found NON_BOOTABLE, expected an image that runs")
+    if header.encrypted and not device.layout.encrypts:
         raise Refused(
-            Reason.HEADER_INVALID,
-            f"flags: found {header.flags & UNSUPPORTED!r}, expected an image that runs in place",
+            Reason.HEADER_INVALID, "flags: found an encrypted image, expected one that runs in place"
         )
     limit = image_limit(device)
     if len(image) > limit:
         raise Refused(Reason.OVERSIZE, f"image: found {len(image)} bytes, expected at most {limit}")
-    return header
+    _check_address(device, header, len(image), place)
+    return _verify(device, image, header, in_the_clear=in_the_clear)
+
+
+def keeps_encrypted(device: Device) -> bool:
+    """Whether an image lies as shipped in the slot that it runs from: what runs is a copy in RAM."""
+    return device.layout.name == "ram-load" and device.decryption_key is not None
+
+
+def in_the_clear(device: Device, image: bytes) -> bytes:
+    """The image that lies in the slot it runs from, its payload in the clear, at no cost."""
+    header = parse_header(image)
+    if not header.encrypted or not keeps_encrypted(device) or device.decryption_key is None:
+        return image
+    return PayloadCipher.of(header, content_key_of(image, device.decryption_key)).turn(0, image, None)
+
+
+def _check_address(device: Device, header: Header, n_bytes: int, place: Place) -> None:
+    loads, address = device.layout.name == "ram-load", header.load_address
+    if bool(header.flags & Flag.RAM_LOAD) is not loads:
+        expected = "RAM_LOAD, for images run from RAM" if loads else "an image that runs in place"
+        raise Refused(Reason.HEADER_INVALID, f"flags: found {header.flags!r}, expected {expected}")
+    if loads:
+        ram = device.config.ram_bytes
+        stop = RAM_START + ram if ram else RAM_STOP
+        if not RAM_START <= address <= stop - n_bytes:
+            raise Refused(
+                Reason.LOAD_ADDRESS_WRONG,
+                f"load address: found 0x{address:x} for {n_bytes} bytes, "
+                f"expected within 0x{RAM_START:x} to 0x{stop:x}",
+            )
+    elif header.flags & Flag.ROM_FIXED and address != place.address:
+        raise Refused(
+            Reason.LOAD_ADDRESS_WRONG,
+            f"address: found 0x{address:x}, expected 0x{place.address:x}, where {place.name} is",
+        )
 
 
 def _verify(device: Device, image: bytes, header: Header, *, in_the_clear: bool) -> VerifiedImage:

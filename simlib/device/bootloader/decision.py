@@ -13,6 +13,9 @@ good      not good         primary: unset    set           REVERT
 otherwise                                                  NONE
 ========= ================ ================= ============= ==================
 
+A swap by offset has a row before them: a good magic in the secondary, whose image_ok is unset and whose
+copy_done is set, asks for a REVERT that goes the other way than an update (`decide_by_offset`).
+
 The third row also holds with a damaged magic in the secondary slot: a cut in the middle of its write at the
 start of a revert must not lose the intention (MCUboot issue 1966).
 """
@@ -29,6 +32,13 @@ def decide(primary: TrailerState, secondary: TrailerState) -> SwapType:
     if in_trial(primary):
         return SwapType.REVERT
     return SwapType.NONE
+
+
+def decide_by_offset(primary: TrailerState, secondary: TrailerState) -> SwapType:
+    """The same where the secondary's trailer can also ask for a revert."""
+    if secondary.magic is Magic.GOOD and secondary.copy_done and not secondary.image_ok:
+        return SwapType.REVERT
+    return decide(primary, secondary)
 
 
 def in_trial(primary: TrailerState) -> bool:

@@ -1,4 +1,4 @@
-"""What a boot tells: which image runs, whether it is on trial, and what was done to get there."""
+"""What a boot tells: which image runs, from where, whether it is on trial, and what was done to get there."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class Swap(StrEnum):
     PERMANENT = "permanent"
     REVERT = "revert"
     RESUMED = "resumed"
+    COPIED = "copied"
 
 
 SWAP_OF: dict[SwapType, Swap] = {kind: Swap(kind.value) for kind in SwapType}
@@ -25,8 +26,8 @@ SWAP_OF: dict[SwapType, Swap] = {kind: Swap(kind.value) for kind in SwapType}
 
 @dataclass(frozen=True, slots=True)
 class Boot:
-    """One boot. `version` and `image_sha256` are None where no image may run; the hash is over the whole
-    image, header to TLVs, as it lies in the primary slot.
+    """One boot. `version`, `image_sha256` and `slot` are None where no image may run; the hash is over the
+    whole image, header to TLVs, its payload in the clear.
 
     `reason`: NONE; NO_VALID_IMAGE where nothing runs; else why a candidate was refused and the image that
     was there runs on.
@@ -37,3 +38,4 @@ class Boot:
     trial: bool
     swap: Swap
     reason: Reason
+    slot: str | None = None

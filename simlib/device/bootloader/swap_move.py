@@ -1,99 +1,116 @@
-"""The boot loader of the `swap-move` layout: trial, confirmation, revert.
+"""The swap of two slots through a one-sector gap at the primary's top.
 
-A boot, in order:
+MCUboot's swap-move (docs/design.md, "Swap without using scratch"), in L + 2·L steps for the L sectors the
+larger image touches:
 
-1. a swap that was cut short is finished; one that had not changed a slot yet is checked again first;
-2. else the trailers are asked (`decision`), and a candidate is checked before anything is moved: one that is
-   refused is erased and never swapped, and the image that is there is confirmed, so that it stays;
-3. the image now in the primary slot is checked, at every boot, and runs or nothing does;
-4. the hardware's security counter follows a confirmed image at a boot that swapped nothing, so that until
-   then a revert to an image with a lower counter stays possible (MCUboot, `boot_update_security_counter`).
+1. *move*: from the top down, sector i − 1 of the primary goes to sector i, until sector 0 is free;
+2. *swap*: from the bottom up, sector i of the secondary goes to sector i of the primary, then what waits in
+   sector i + 1 of the primary goes to sector i of the secondary.
+
+The primary is erased twice at a swap, the secondary once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from simlib.device.bootloader import swap
-from simlib.device.bootloader.check import check_candidate, check_primary
-from simlib.device.bootloader.decision import decide, in_trial
-from simlib.device.bootloader.outcome import SWAP_OF, Boot, Swap
-from simlib.device.trailer import Magic, SwapType
-from simlib.errors import Reason, Refused
+from simlib.device.bootloader.decision import decide
+from simlib.device.meter import ceil_div
+from simlib.device.places import Place
+from simlib.device.trailer import SwapType, Trailer
 
 if TYPE_CHECKING:
     from simlib.device.device import Device
+    from simlib.device.payload_cipher import PayloadCipher
 
 
-def boot(device: Device) -> Boot:
-    """Boot once. Raises `PowerCut` where power fails on the way; the next boot goes on from there."""
-    done = Swap.NONE
-    try:
-        done, refused = _update(device)
-        verified, digest = check_primary(device)
-    except Refused as refusal:
-        device.note("boot", f"nothing to boot: {refusal}")
-        return Boot(None, None, False, done, Reason.NO_VALID_IMAGE)
-    trial = in_trial(swap.trailer_of(device, "primary").state())
-    counter = verified.security_counter or 0
-    if done is Swap.NONE and refused is Reason.NONE and counter > device.security_counter:
-        device.security_counter = counter
-        device.note("boot", f"security counter raised to {counter}")
-    device.note("boot", f"{verified.version}{' on trial' if trial else ''}")
-    return Boot(verified.version, digest, trial, done, refused)
+class SwapMove:
+    """The algorithm, as `simlib.device.bootloader.swap.Swap` asks for it."""
+
+    def decide(self, device: Device) -> SwapType:
+        """By MCUboot's table."""
+        primary, secondary = (swap.trailer_of(device, slot) for slot in ("primary", "secondary"))
+        return decide(primary.state(), secondary.state())
+
+    def candidate(self, device: Device, kind: SwapType) -> Place:
+        """The secondary's start, whatever the kind."""
+        return Place(device.area("secondary"))
+
+    def under_way(self, device: Device) -> SwapType:
+        """By the primary's trailer."""
+        return swap.kind_under_way(device)
+
+    def untouched(self, device: Device) -> bool:
+        """No status unit is written."""
+        return swap.trailer_of(device, "primary").status_units() == 0
+
+    def start(self, device: Device, kind: SwapType) -> None:
+        """Into the primary's trailer."""
+        swap.write_down(device, kind, self.candidate(device, kind))
+
+    def withdraw(self, device: Device) -> None:
+        """There is nothing beside it."""
+
+    def finish(self, device: Device) -> None:
+        """From the highest status unit written."""
+        steps = _MoveSteps(device)
+        swap.carry_on(device, steps, steps.done())
 
 
-def request_trial(device: Device) -> None:
-    """Ask for the image in the secondary slot to be tried at the next boot."""
-    trailer = swap.trailer_of(device, "secondary")
-    with device.step("request", "trial"):
-        if not trailer.is_clean():
-            # What an earlier request left, whole or torn, must not mix with this one.
-            trailer.erase()
-        trailer.write_magic()
+class _MoveSteps:
+    """Moves, numbered from 0, then bringing in and putting out by turns."""
 
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._primary, self._secondary = device.area("primary"), device.area("secondary")
+        self._trailer: Trailer = swap.trailer_of(device, "primary")
+        self._sector = self._primary.sector
+        self._sectors = ceil_div(self._trailer.swap_size(), self._sector)
+        self._ciphers: tuple[PayloadCipher, PayloadCipher] | None = None
+        self.total = 3 * self._sectors
 
-def confirm(device: Device) -> None:
-    """The running image declares itself good and stays; without effect where it is not on trial."""
-    trailer = swap.trailer_of(device, "primary")
-    state = trailer.state()
-    if state.magic is Magic.GOOD and not state.image_ok:
-        with device.step("confirm", "image_ok"):
-            trailer.write_image_ok()
+    def done(self) -> int:
+        """Steps complete, from the highest status unit written."""
+        highest = self._trailer.status_units()
+        of_the_moves = self._trailer.map.status_sectors
+        if highest <= of_the_moves:
+            return min(highest, self._sectors)
+        return min(self._sectors + highest - of_the_moves, self.total)
 
+    def phases(self, done: int) -> Iterator[tuple[str, range]]:
+        """Moves, then swaps: only then are the headers where the ciphers look for them."""
+        n = self._sectors
+        yield f"move {n} sectors up, {min(done, n)} done", range(done, n)
+        done = max(done, n)
+        self._ciphers = self._find_ciphers(done - n)
+        yield f"swap {n} sectors, {(done - n) // 2} done", range(done, self.total)
 
-def _update(device: Device) -> tuple[Swap, Reason]:
-    """Do what the trailers ask for; the reason is why a candidate was refused."""
-    resumed = swap.interrupted(device)
-    if resumed and not swap.untouched(device):
-        swap.finish(device)
-        return Swap.RESUMED, Reason.NONE
-    if resumed:
-        kind = SwapType.NONE
-    else:
-        kind = decide(
-            swap.trailer_of(device, "primary").state(), swap.trailer_of(device, "secondary").state()
-        )
-        if kind is SwapType.NONE:
-            return Swap.NONE, Reason.NONE
-    try:
-        check_candidate(device)
-        if not resumed:
-            swap.start(device, kind)
-    except Refused as refusal:
-        _discard(device)
-        return Swap.NONE, refusal.reason
-    swap.finish(device)
-    return (Swap.RESUMED if resumed else SWAP_OF[kind]), Reason.NONE
+    def where(self, step: int) -> tuple[object, ...]:
+        """The number of sectors, and from the first swap on the ciphers."""
+        return (self._sectors, self._ciphers)
 
+    def run(self, step: int) -> None:
+        """Move up, bring in or put out one sector."""
+        n, sector, primary, secondary = self._sectors, self._sector, self._primary, self._secondary
+        if step < n:
+            at = (n - 1 - step) * sector
+            swap.put(primary, at + sector, primary.read(at, sector))
+            self._trailer.write_status_unit(step)
+            return
+        assert self._ciphers is not None
+        old, new = self._ciphers
+        at, meter = (step - n) // 2 * sector, self._device.meter
+        if (step - n) % 2 == 0:
+            swap.put(primary, at, new.turn(at, secondary.read(at, sector), meter))
+        else:
+            swap.put(secondary, at, old.turn(at, primary.read(at + sector, sector), meter))
+        self._trailer.write_status_unit(self._trailer.map.status_sectors + step - n)
 
-def _discard(device: Device) -> None:
-    """Erase the candidate, its trailer last, and keep the image that is there."""
-    trailer = swap.trailer_of(device, "primary")
-    with device.step("boot", "erase the refused candidate"):
-        device.area("secondary").erase_all()
-        state = trailer.state()
-        if not state.image_ok:
-            trailer.write_image_ok()
-        if state.magic is Magic.GOOD and not state.copy_done:
-            trailer.write_copy_done()
+    def _find_ciphers(self, swaps: int) -> tuple[PayloadCipher, PayloadCipher]:
+        # The first sector brought in still stands in the secondary until the second step erases it; the old
+        # image's first sector waits above the gap until that step has put it out.
+        coming = Place(self._secondary if swaps == 0 else self._primary)
+        leaving = Place(self._primary, self._sector) if swaps <= 1 else Place(self._secondary)
+        return swap.ciphers(self._device, self._trailer, leaving, coming)

@@ -1,6 +1,6 @@
 """An image's payload on its way between the slots: encrypted in the secondary, in the clear in the primary.
 
-AES-256 in counter mode from counter zero at the payload's first byte (MCUboot docs/encrypted_images.md), so
+AES in counter mode from counter zero at the payload's first byte (MCUboot docs/encrypted_images.md), so
 one sector can be turned either way without the others; header and TLVs are never encrypted. An image that
 its header does not call encrypted passes as it is. Where the content key of an encrypted payload is not
 known, the payload is blanked: it must not reach the secondary slot in the clear, nor under a key that
@@ -26,17 +26,24 @@ class PayloadCipher:
 
     @classmethod
     def of(cls, header: Header | None, key: bytes | None) -> PayloadCipher:
-        """The cipher of the image with this header; no header, no image, no cipher."""
-        encrypted = header is not None and header.encrypted
-        return cls(header, key if encrypted else None)
+        """The cipher of the image with this header; no header, no image, no cipher.
+
+        Of `key` as many bytes count as the header's cipher asks for: a trailer's field has room for more.
+        """
+        if header is None or not header.encrypted or key is None:
+            return cls(header, None)
+        return cls(header, key[: header.content_key_bytes])
 
     @classmethod
     def blanking(cls, header: Header, erased_value: int) -> PayloadCipher:
         """For an encrypted image whose content key is lost: its payload becomes erased bytes."""
         return cls(header, None, bytes([erased_value]))
 
-    def turn(self, offset: int, data: bytes, meter: Meter) -> bytes:
-        """The bytes at `offset` of the image, deciphered or enciphered: the same operation both ways."""
+    def turn(self, offset: int, data: bytes, meter: Meter | None) -> bytes:
+        """The bytes at `offset` of the image, deciphered or enciphered: the same operation both ways.
+
+        It is charged to `meter`, if there is one.
+        """
         if self.header is None or (self.key is None and not self.blank):
             return data
         first = self.header.header_size
@@ -47,6 +54,7 @@ class PayloadCipher:
         if self.key is None:
             turned = self.blank * (end - start)
         else:
-            meter.aes_ctr(end - start)
+            if meter is not None:
+                meter.aes_ctr(end - start, len(self.key))
             turned = ctr_crypt(self.key, data[start - offset : end - offset], start - first)
         return data[: start - offset] + turned + data[end - offset :]

@@ -1,0 +1,129 @@
+"""Something brought to a small device, and what the device boots afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from hashlib import sha256
+
+from simlib.device.bootloader import Boot, Swap, boot, request_trial
+from simlib.device.updater import install
+from simlib.errors import Reason
+from simlib.firmware.version import Version
+from tests.mutations import manifests, oracles
+from tests.mutations.anatomy import dissect
+from tests.mutations.dice import Dice
+from tests.mutations.guard import MIB
+from tests.mutations.image_mutations import Mutant, mutate
+from tests.mutations.judging import ACCEPTED, Defect, Outcome, check_refusal, expect, judged
+from tests.mutations.oracles import TRAILER_MAGICS, Asked
+from tests.mutations.subjects import FORMS, library, release_key
+from tests.mutations.targets import SLOT_BYTES, Target, target
+
+DEVICE_BYTES = MIB
+"""What an install or a boot may take beside what a patch does: copies of a small flash."""
+
+
+def brought(at: Target, manifest: bytes, blob: bytes) -> str:
+    """Install and boot; the verdict is the updater's."""
+    device = at.start()
+    before = at.spared()
+    reason = install(device, (release_key().public(),), manifest, blob)
+    if reason is not Reason.NONE:
+        check_refusal(reason, device.journal[-1].detail)
+        expect(at.spared() == before, "a refused update has changed more than it may")
+    booted = boot(device)
+    if reason is not Reason.NONE:
+        expect_undisturbed(at, booted)
+        return reason
+    expect(booted.swap is Swap.TEST and booted.trial, f"installed, and then {booted}")
+    expect_genuine(at, booted)
+    expect_undisturbed(at, boot(device))  # nobody confirmed it
+    return ACCEPTED
+
+
+def expect_undisturbed(at: Target, booted: Boot) -> None:
+    found, expected = booted.image_sha256, at.undisturbed.image_sha256
+    expect(found == expected, f"booted {booted}, expected the image that was there")
+
+
+def expect_genuine(at: Target, booted: Boot) -> None:
+    """What lies in the primary slot is an image that the publisher signed, and may follow the old one."""
+    device = at.device
+    area = device.area("primary")
+    content = area.read(0, area.size)
+    image = content[: len(content) - len(dissect(content).tail)]
+    expect(sha256(image).digest() == booted.image_sha256, "booted something else than lies in the slot")
+    asked = Asked(device.verify_keys, device.decryption_key, 2, in_the_clear=True, erased_value=None)
+    if found := oracles.complaint(image, asked):
+        raise Defect(f"boots: {found}")
+
+
+def in_a_device(dice: Dice, traced: bool) -> Outcome:
+    at = target(dice.one(FORMS), dice.chance(1, 2))
+    own = [image for image in library() if image.form is at.form and image.encrypted == at.encrypted]
+    mutant = mutate(dice, dice.one(own if dice.chance(7, 8) else library()))
+    if dice.chance(1, 3):
+        return _delivered(dice, at, mutant, traced)
+    data = mutant.data[:SLOT_BYTES]
+    asks = dice.one(("trial", "trial", "own trailer"))
+    if asks == "own trailer":
+        data = _with_trailer(dice, data)
+
+    def verdict() -> str:
+        device = at.start()
+        area = device.area("secondary")
+        area.erase_all()
+        area.write_bytes(0, data)
+        if asks == "trial":
+            request_trial(device)
+        booted = boot(device)
+        if booted.swap is Swap.NONE:
+            expect_undisturbed(at, booted)
+            expect_undisturbed(at, boot(device))
+            return booted.reason if booted.reason is not Reason.NONE else "nothing asked"
+        expect_genuine(at, booted)
+        again = boot(device)
+        expect(again.image_sha256 is not None, "does not boot a second time")
+        if booted.trial:
+            expect_undisturbed(at, again)
+        else:
+            expect(again.image_sha256 == booted.image_sha256, "does not stay with a permanent image")
+        return ACCEPTED
+
+    bound = 4 * SLOT_BYTES + DEVICE_BYTES
+    return judged("images, in the slot", mutant.done, verdict, bound, traced=traced)
+
+
+def _with_trailer(dice: Dice, data: bytes) -> bytes:
+    """A whole slot whose trailer asks for something, or for something odd."""
+    slot = bytearray(data.ljust(SLOT_BYTES, b"\xff"))
+    slot[-16:] = TRAILER_MAGICS[dice.one((8, 8, 8, 8, 16))]
+    for n in (1, 2, 3, 4):  # image_ok, copy_done, swap info, swap size
+        if dice.chance(1, 2):
+            slot[-16 - 8 * n] = dice.one((1, 1, 1, 0xFF, dice.below(256)))
+    if dice.chance(1, 4):
+        slot[-1 - dice.below(300)] = dice.below(256)
+    return bytes(slot)
+
+
+def _delivered(dice: Dice, at: Target, mutant: Mutant, traced: bool) -> Outcome:
+    """The mutant as a full artefact, under a manifest that vouches for it."""
+    blob = mutant.data
+    clear = mutant.origin.clear if mutant.origin.encrypted else blob
+    facts = manifests.full_facts(mutant.origin)
+    facts = replace(
+        facts,
+        security_counter=max(2, facts.security_counter),
+        version=Version.unpack(blob[20:28].ljust(8, b"\0")) if dice.chance(1, 2) else Version(1, 1, 0, 1),
+        blob_sha256=sha256(blob).digest(),
+        blob_size=len(blob),
+        image_sha256=sha256(clear).digest(),
+        image_size=len(blob),
+    )
+    manifest = manifests.sign_promises(facts)
+
+    def verdict() -> str:
+        return brought(at, manifest, blob)
+
+    bound = 4 * SLOT_BYTES + len(blob) + DEVICE_BYTES
+    return judged("images, delivered", mutant.done, verdict, bound, traced=traced)

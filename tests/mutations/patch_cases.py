@@ -1,0 +1,184 @@
+"""A mutated patch: before `apply_patch`, or signed by a malicious publisher and brought to a device."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from hashlib import sha256
+
+from simlib.delta import apply_patch, read_envelope
+from simlib.errors import Refused
+from simlib.security.encryption import ctr_crypt
+from tests.mutations import manifests, wrapping
+from tests.mutations.anatomy import ENCEC, ENCX
+from tests.mutations.byte_mutations import OF_BYTES
+from tests.mutations.device_cases import DEVICE_BYTES, brought
+from tests.mutations.dice import Dice
+from tests.mutations.guard import MIB
+from tests.mutations.image_cases import as_it_lies
+from tests.mutations.image_mutations import mutate
+from tests.mutations.judging import ACCEPTED, Outcome, expect, judged, refusal_of
+from tests.mutations.large_patches import LARGE_SHAPES, LARGE_SIZES, large_base, large_payload
+from tests.mutations.patch_anatomy import Cover, made_of
+from tests.mutations.patch_mutations import envelope_field, mutated_payload, payload_between
+from tests.mutations.subjects import FORMS, ROLES, Genuine, genuine, library
+from tests.mutations.targets import HARDWARE, SLOT_BYTES, SPECIAL, Target, target
+
+WRAPS_OF_PATCHES = ("ecies-p256", "x25519")
+"""The keys of devices that an encrypted patch can be for."""
+
+
+def _declared_bytes(patch: bytes, limit: int) -> int:
+    """What the patch may be given memory for."""
+    try:
+        size = read_envelope(patch).result_size
+    except Refused:
+        return 0
+    return size if size <= limit else 0
+
+
+def patch_bound(patch: bytes, limit: int) -> int:
+    """The bound in the docstring of `apply_patch` [byte]."""
+    return 4 * _declared_bytes(patch, limit) + 6 * MIB
+
+
+def _pair(dice: Dice) -> tuple[Genuine, Genuine]:
+    form, encrypted = dice.one(FORMS), dice.chance(1, 2)
+    return genuine("old", form, encrypted), genuine(dice.one(ROLES), form, encrypted)
+
+
+def applied(dice: Dice, traced: bool) -> Outcome:
+    """A patch that nobody signed: damaged behind its hashes, or with these made right, as anybody can."""
+    old, goal = _pair(dice)
+    base, result, limit = old.clear, goal.clear, SLOT_BYTES
+    others = tuple(image.clear for image in library() if image.clear != base)
+    cover = Cover.of(base, goal.clear, payload_between(base, goal.clear))
+    done: tuple[str, ...] = ()
+    if dice.chance(1, 250):
+        size, shape = dice.one(LARGE_SIZES), dice.one(LARGE_SHAPES)
+        base, limit = large_base(size), size
+        result = base[::-1]
+        cover = Cover.of(base, result, large_payload(size, shape))
+        done, traced = (f"large, {shape}",), True
+    elif dice.chance(1, 2):
+        content = mutated_payload(dice, base, goal.clear)
+        cover.payload, done = content.payload, content.done
+    elif dice.chance(1, 2):
+        for _ in range(dice.few(2)):
+            envelope_field(dice, cover, others)
+        done = ("envelope_field",)
+        if dice.chance(1, 5):
+            cover.own_hash = dice.octets(32)
+    elif dice.chance(1, 4):
+        base, done = dice.one(others), ("another base",)
+    patch = cover.encode()
+    if not done or dice.chance(1, 12):
+        for _ in range(dice.few(3)):
+            blind = dice.one(OF_BYTES)
+            patch = blind(dice, patch) if patch else patch
+            done = (*done, blind.__name__)
+    limit = dice.one((limit, limit, limit, limit, limit - 1, len(result) - 1, len(result)))
+
+    def verdict() -> str:
+        made: list[bytes] = []
+        reason = refusal_of(lambda: made.append(apply_patch(base, patch, max_result_bytes=limit)))
+        if reason is not None:
+            return reason
+        expect(len(made[0]) <= limit, f"made {len(made[0])} bytes, expected at most {limit}")
+        expect(made[0] == result, "made something else than the patch was for")
+        return ACCEPTED
+
+    return judged("patches, applied", done, verdict, patch_bound(patch, limit), traced=traced)
+
+
+def _target(dice: Dice) -> Target:
+    kind = dice.one(SPECIAL) if dice.chance(1, 24) else "usual"
+    return target(dice.one(FORMS), dice.chance(1, 2), kind)
+
+
+def installed(dice: Dice, traced: bool) -> Outcome:
+    """A patch by a malicious publisher: every hash is right and the manifest is signed."""
+    at = _target(dice)
+    base = at.running.clear
+    if dice.chance(1, 40):
+        base = dice.one(library()).clear
+    role = dice.one(ROLES) if dice.chance(1, 6) else dice.one(("new", "new", "new", "other"))
+    goal = genuine(role, dice.one((at.form,) * 9 + FORMS), at.encrypted ^ dice.chance(1, 16))
+    done: tuple[str, ...] = ()
+    promised = goal.clear
+    if dice.chance(1, 4):
+        mutant = mutate(dice, as_it_lies(goal))
+        promised, done = mutant.data[:SLOT_BYTES], mutant.done
+        payload = payload_between.__wrapped__(base, promised)
+    else:
+        content = mutated_payload(dice, base, goal.clear)
+        payload, done = content.payload, content.done
+        if content.instructions is not None and dice.chance(1, 2):
+            promised = made_of(base, content.instructions)
+            done = (*done, "its result promised")
+    cover = Cover.of(base, promised, payload)
+    facts = manifests.patch_facts(base, goal, payload, None)
+    image_sha256, image_size, codec = sha256(promised).digest(), len(promised), "bsdiff4"
+    if dice.chance(1, 24):
+        envelope_field(dice, cover, tuple(image.clear for image in library()))
+        done = (*done, "envelope_field")
+        if dice.chance(1, 2):  # the manifest follows where it can
+            image_sha256, image_size = cover.result_sha256, min(cover.result_size, (1 << 32) - 1)
+            codec = cover.codec.decode("latin-1")[:64] or codec
+    patch = blob = cover.encode()
+    wrapped_key = None
+    if at.encrypted and (at.form.wrap not in WRAPS_OF_PATCHES and dice.chance(7, 8)):
+        pass  # such a key is not for patches: they travel in the clear, but for a few that are refused
+    elif at.encrypted ^ dice.chance(1, 40):
+        key = bytes(range(at.form.content_key_bytes))
+        wrapped_key, blob = (
+            wrapping.wrapped_for_the_device(key, replace(at.form, hmac_hash="sha256")),
+            ctr_crypt(key, patch),
+        )
+        if dice.chance(1, 40):
+            kind = {129: ENCEC, 113: ENCEC}.get(len(wrapped_key), ENCX)
+            wrapped_key = wrapping.other_wrap(dice, at.running, kind, wrapped_key)
+            done = (*done, "other_wrap")
+    facts = replace(
+        facts,
+        blob_sha256=sha256(blob).digest(),
+        blob_size=len(blob),
+        base_sha256=sha256(base).digest(),
+        image_sha256=image_sha256,
+        image_size=image_size,
+        wrapped_key=wrapped_key,
+        codec=codec,
+        hardware=()
+        if at.kind != "of a revision"
+        else dice.one(((), (HARDWARE,), ("rev-a", HARDWARE), ("rev-a",))),
+    )
+    manifest = manifests.sign_promises(facts)
+    manifest, blob, done = _more_done(dice, manifest, blob, done)
+    bound = 4 * image_size_within(at, image_size) + 6 * MIB + DEVICE_BYTES
+
+    def verdict() -> str:
+        return brought(at, manifest, blob)
+
+    return judged("patches, installed", done, verdict, bound, traced=traced)
+
+
+def image_size_within(at: Target, size: int) -> int:
+    """What the device makes of a patch at the most [byte]."""
+    return size if size <= SLOT_BYTES else 0
+
+
+def _more_done(
+    dice: Dice, manifest: bytes, blob: bytes, done: tuple[str, ...]
+) -> tuple[bytes, bytes, tuple[str, ...]]:
+    """Now and then the manifest is odd as well, signed or not, or the blob is not the one it is for."""
+    match dice.below(48):
+        case 0 | 1:
+            return manifests.change_a_fact(dice, manifest), blob, (*done, "change_a_fact")
+        case 2:
+            return manifests.disturb_the_document(dice, manifest), blob, (*done, "disturb_the_document")
+        case 3:
+            blind = dice.one(OF_BYTES)
+            return blind(dice, manifest), blob, (*done, f"{blind.__name__} of the manifest")
+        case 4:
+            blind = dice.one(OF_BYTES)
+            return manifest, blind(dice, blob), (*done, f"{blind.__name__} of the blob")
+    return manifest, blob, done
