@@ -46,9 +46,13 @@ def create_patch(old: bytes, new: bytes, codec: str = "bsdiff4") -> bytes:
 
 
 def codec_ram_bytes(codec: str, payload_size_bytes: int, result_size_bytes: int) -> int:
-    """What decoding takes on a device [byte]; `InputError` for an unknown codec."""
+    """What decoding takes on a device [byte].
+
+    Raises:
+        Refused: CODEC_UNKNOWN, for `codec` is what a manifest says.
+    """
     if codec not in CODECS:
-        raise InputError(f"codec: found {codec!r}, expected one of {', '.join(CODECS)}")
+        raise Refused(Reason.CODEC_UNKNOWN, f"codec: found {codec!r}, expected one of {', '.join(CODECS)}")
     return CODECS[codec].ram_bytes(payload_size_bytes, result_size_bytes)
 
 

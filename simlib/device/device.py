@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from simlib.device import layouts
@@ -22,6 +22,7 @@ from simlib.device.security_counter import FlashCounter, record
 from simlib.device.trailer import MIN_ALIGN, TrailerMap
 from simlib.errors import InputError, Refused
 from simlib.firmware.header import parse_header
+from simlib.firmware.tlv import TlvType
 from simlib.firmware.trailer import FLAG_SET
 from simlib.scenario.calibration import core_profile, flash_profile
 from simlib.security.encryption import content_key_of
@@ -79,10 +80,19 @@ class Device:
         decryption_key: DecryptionKey | None,
         flash: Flash,
         security_counter: int = 0,
+        offset: int = 0,
     ) -> None:
+        """`offset` [byte] is where its partitions begin, for a flash that holds more than this device's."""
         self.config = config
         self.verify_keys = tuple(verify_keys)
         self.decryption_key = decryption_key
+        self.revoked: frozenset[bytes] = frozenset()
+        """Hashes of keys that sign no image any more, as the device has been told."""
+        self.vendor_id: bytes | None = None
+        self.class_id: bytes | None = None
+        """Whose device it is and of which class, 16 bytes each; None: images that name one are refused."""
+        self.evaluates: frozenset[TlvType] = frozenset()
+        """Records of images that somebody beside the check acts on (`bootloader.several`)."""
         self.flash = flash
         self.counter_register = security_counter
         """The security counter where the hardware has a register for it (`security_counter`)."""
@@ -93,7 +103,10 @@ class Device:
         self.on_checkpoint: Callable[[tuple[Hashable, ...]], None] | None = None
         """Told where in its work the device is (`checkpoint`)."""
         self.layout = layouts.get(config.layout)
-        self.partitions = self.layout.partitions(config)
+        self.partitions = tuple(
+            replace(partition, offset=partition.offset + offset)
+            for partition in self.layout.partitions(config)
+        )
         self._areas = {partition.name: Area(flash, partition) for partition in self.partitions}
 
     @property

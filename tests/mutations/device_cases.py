@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from hashlib import sha256
 
-from simlib.device.bootloader import Boot, Swap, boot, request_trial
+from simlib.device.bootloader import Boot, boot, boot_loader, request_trial
 from simlib.device.updater import install
 from simlib.errors import Reason
 from simlib.firmware.version import Version
@@ -16,8 +16,8 @@ from tests.mutations.guard import MIB
 from tests.mutations.image_mutations import Mutant, mutate
 from tests.mutations.judging import ACCEPTED, Defect, Outcome, check_refusal, expect, judged
 from tests.mutations.oracles import TRAILER_MAGICS, Asked
-from tests.mutations.subjects import FORMS, library, release_key
-from tests.mutations.targets import SLOT_BYTES, Target, target
+from tests.mutations.subjects import ROLES, genuine, library, release_key
+from tests.mutations.targets import SLOT_BYTES, WITH_SLOTS, Target, one_of
 
 DEVICE_BYTES = MIB
 """What an install or a boot may take beside what a patch does: copies of a small flash."""
@@ -31,41 +31,66 @@ def brought(at: Target, manifest: bytes, blob: bytes) -> str:
     if reason is not Reason.NONE:
         check_refusal(reason, device.journal[-1].detail)
         expect(at.spared() == before, "a refused update has changed more than it may")
-    booted = boot(device)
-    if reason is not Reason.NONE:
-        expect_undisturbed(at, booted)
+        booted = boot(device)
+        if device.layout.on_request or is_undisturbed(at, booted):
+            expect_undisturbed(at, booted)
+        else:  # the boot loader is not asked: a genuine image runs, for whatever else it was refused
+            expect_genuine(at, booted)
         return reason
-    expect(booted.swap is Swap.TEST and booted.trial, f"installed, and then {booted}")
-    expect_genuine(at, booted)
-    expect_undisturbed(at, boot(device))  # nobody confirmed it
+    booted = boot(device)
+    expect(not is_undisturbed(at, booted), f"installed, and then {booted}")
+    expect_taken(at, booted)
     return ACCEPTED
 
 
+def is_undisturbed(at: Target, booted: Boot) -> bool:
+    """Whether the image that was there runs, byte for byte."""
+    return booted.image_sha256 == at.undisturbed.image_sha256
+
+
 def expect_undisturbed(at: Target, booted: Boot) -> None:
-    found, expected = booted.image_sha256, at.undisturbed.image_sha256
-    expect(found == expected, f"booted {booted}, expected the image that was there")
+    expect(is_undisturbed(at, booted), f"booted {booted}, expected the image that was there")
+
+
+def expect_taken(at: Target, booted: Boot) -> None:
+    """A genuine image runs, and the next boot is as it should be: nobody confirms."""
+    expect_genuine(at, booted)
+    expect(not booted.trial or at.device.layout.has_trial, f"on trial, in {at.layout}")
+    again = boot(at.device)
+    if booted.trial:
+        expect_undisturbed(at, again)
+    else:
+        expect(again.image_sha256 == booted.image_sha256, f"does not stay with its image, but {again}")
 
 
 def expect_genuine(at: Target, booted: Boot) -> None:
-    """What lies in the primary slot is an image that the publisher signed, and may follow the old one."""
+    """What lies where the image runs is one that the publisher signed, and may follow the old one."""
+    expect(booted.slot is not None, f"nothing runs: {booted}")
     device = at.device
-    area = device.area("primary")
+    area = device.area(booted.slot)
     content = area.read(0, area.size)
     image = content[: len(content) - len(dissect(content).tail)]
-    expect(sha256(image).digest() == booted.image_sha256, "booted something else than lies in the slot")
-    asked = Asked(device.verify_keys, device.decryption_key, 2, in_the_clear=True, erased_value=None)
+    in_the_clear = at.layout != "ram-load"
+    if in_the_clear or not at.encrypted:
+        expect(sha256(image).digest() == booted.image_sha256, "booted something else than lies in the slot")
+    asked = Asked(device.verify_keys, device.decryption_key, 2, in_the_clear=in_the_clear, erased_value=None)
     if found := oracles.complaint(image, asked):
         raise Defect(f"boots: {found}")
 
 
 def in_a_device(dice: Dice, traced: bool) -> Outcome:
-    at = target(dice.one(FORMS), dice.chance(1, 2))
-    own = [image for image in library() if image.form is at.form and image.encrypted == at.encrypted]
-    mutant = mutate(dice, dice.one(own if dice.chance(7, 8) else library()))
+    """A mutated image, brought by the updater or written where the next image goes."""
+    at = one_of(dice, WITH_SLOTS)
+    if dice.chance(1, 4):
+        origin = dice.one(library())
+    else:
+        origin = genuine(dice.one((at.good_role, at.good_role, *ROLES)), at.form, at.encrypted)
+    mutant = mutate(dice, origin)
     if dice.chance(1, 3):
         return _delivered(dice, at, mutant, traced)
-    data = mutant.data[:SLOT_BYTES]
     asks = dice.one(("trial", "trial", "own trailer"))
+    place = boot_loader(at.start()).target(at.device)
+    data = bytes(place.offset) + mutant.data[: place.size]
     if asks == "own trailer":
         data = _with_trailer(dice, data)
 
@@ -77,17 +102,10 @@ def in_a_device(dice: Dice, traced: bool) -> Outcome:
         if asks == "trial":
             request_trial(device)
         booted = boot(device)
-        if booted.swap is Swap.NONE:
-            expect_undisturbed(at, booted)
+        if is_undisturbed(at, booted):
             expect_undisturbed(at, boot(device))
             return booted.reason if booted.reason is not Reason.NONE else "nothing asked"
-        expect_genuine(at, booted)
-        again = boot(device)
-        expect(again.image_sha256 is not None, "does not boot a second time")
-        if booted.trial:
-            expect_undisturbed(at, again)
-        else:
-            expect(again.image_sha256 == booted.image_sha256, "does not stay with a permanent image")
+        expect_taken(at, booted)
         return ACCEPTED
 
     bound = 4 * SLOT_BYTES + DEVICE_BYTES

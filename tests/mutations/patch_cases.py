@@ -6,6 +6,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 from simlib.delta import apply_patch, read_envelope
+from simlib.device import layouts
 from simlib.errors import Refused
 from simlib.security.encryption import ctr_crypt
 from tests.mutations import manifests, wrapping
@@ -21,8 +22,9 @@ from tests.mutations.large_patches import LARGE_SHAPES, LARGE_SIZES, large_base,
 from tests.mutations.patch_anatomy import Cover, made_of
 from tests.mutations.patch_mutations import envelope_field, mutated_payload, payload_between
 from tests.mutations.subjects import FORMS, ROLES, Genuine, genuine, library
-from tests.mutations.targets import HARDWARE, SLOT_BYTES, SPECIAL, Target, target
+from tests.mutations.targets import HARDWARE, SLOT_BYTES, Target, one_of
 
+MAKE_PATCHES = tuple(name for name in layouts.names() if layouts.get(name).patches)
 WRAPS_OF_PATCHES = ("ecies-p256", "x25519")
 """The keys of devices that an encrypted patch can be for."""
 
@@ -90,18 +92,13 @@ def applied(dice: Dice, traced: bool) -> Outcome:
     return judged("patches, applied", done, verdict, patch_bound(patch, limit), traced=traced)
 
 
-def _target(dice: Dice) -> Target:
-    kind = dice.one(SPECIAL) if dice.chance(1, 24) else "usual"
-    return target(dice.one(FORMS), dice.chance(1, 2), kind)
-
-
 def installed(dice: Dice, traced: bool) -> Outcome:
     """A patch by a malicious publisher: every hash is right and the manifest is signed."""
-    at = _target(dice)
+    at = one_of(dice, MAKE_PATCHES, special_in=20)
     base = at.running.clear
     if dice.chance(1, 40):
         base = dice.one(library()).clear
-    role = dice.one(ROLES) if dice.chance(1, 6) else dice.one(("new", "new", "new", "other"))
+    role = dice.one(ROLES) if dice.chance(1, 6) else at.good_role
     goal = genuine(role, dice.one((at.form,) * 9 + FORMS), at.encrypted ^ dice.chance(1, 16))
     done: tuple[str, ...] = ()
     promised = goal.clear
@@ -148,7 +145,7 @@ def installed(dice: Dice, traced: bool) -> Outcome:
         wrapped_key=wrapped_key,
         codec=codec,
         hardware=()
-        if at.kind != "of a revision"
+        if at.special != "of a revision"
         else dice.one(((), (HARDWARE,), ("rev-a", HARDWARE), ("rev-a",))),
     )
     manifest = manifests.sign_promises(facts)

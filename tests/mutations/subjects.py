@@ -50,8 +50,10 @@ FORMS = (
     Form("rsa-2048, key shown", "rsa-2048", "rsa-2048", "aes-128", {"public_key": True}),
 )
 STRANGERS = ("ecdsa-p256", "ed25519")
-ROLES = ("old", "new", "older", "uncounted", "other", "in-ram", "dependent", "identified")
+ROLES = ("old", "new", "older", "uncounted", "other", "old in RAM", "new in RAM", "dependent", "identified")
 ROLES_THAT_BOOT = ("new", "other")
+_VERSIONS = {"older": Version(0, 9, 0), "old": Version(1, 0, 0), "old in RAM": Version(1, 0, 0)}
+_COUNTERS = {"older": 1, "old": 2, "old in RAM": 2, "uncounted": None}
 
 
 @dataclass(frozen=True)
@@ -154,11 +156,11 @@ def _signed(role: str, form: Form, *, encrypted: bool, who: str = "publisher") -
         told |= {"vendor_id": VENDOR_ID, "class_id": CLASS_ID}
     image = sign_image(
         firmware(role),
-        {"older": Version(0, 9, 0), "old": Version(1, 0, 0)}.get(role, Version(1, 1, 0, ROLES.index(role))),
+        _VERSIONS.get(role, Version(1, 1, 0, ROLES.index(role))),
         key,
-        security_counter={"older": 1, "old": 2, "uncounted": None}.get(role, 3),
+        security_counter=_COUNTERS.get(role, 3),
         header_size=64 if role in ("older", "other") else 32,
-        load_address=0x2000_0000 if role == "in-ram" else None,
+        load_address=0x2000_0000 if "RAM" in role else None,
         deterministic=True,
         **told,
     )

@@ -1,22 +1,24 @@
-"""Small devices that run the old image, ready to be brought something."""
+"""Small devices that run an old image, ready to be brought something."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
 
-from simlib.device import Device, DeviceConfig, DeviceState, new_device
+from simlib.device import Device, DeviceConfig, DeviceState, layouts, new_device
 from simlib.device.bootloader import Boot, boot
 from simlib.device.updater import install
 from simlib.errors import Reason
+from tests.mutations.dice import Dice
 from tests.mutations.manifests import full_facts, sign_facts
-from tests.mutations.subjects import Form, Genuine, device_key, genuine, release_key, signing_key
+from tests.mutations.subjects import FORMS, Form, Genuine, device_key, genuine, release_key, signing_key
 
 SLOT_BYTES, SECTOR_BYTES, DOWNLOAD_BYTES = 8_192, 512, 4_096
 HARDWARE = "rev-b"
-SPECIAL = ("one slot", "no download", "in trial", "of a revision")
-MAY_CHANGE = ("secondary", "download")
-"""The partitions that an update may write before anything is requested."""
+USUAL = "swap-move"
+WITH_SLOTS = tuple(name for name in layouts.names() if "secondary" in layouts.get(name).slots)
+SPECIAL = ("single slot", "no download", "in trial", "of a revision", "little memory")
+"""Devices of the usual layout, but for the first, that have a reason of their own to refuse a patch."""
 
 
 @dataclass(frozen=True)
@@ -25,47 +27,74 @@ class Target:
 
     form: Form
     encrypted: bool
-    kind: str  # "usual", or how it is special
+    layout: str
+    special: str  # "", or one of `SPECIAL`
     device: Device
     fresh: DeviceState
     undisturbed: Boot
 
     @property
     def running(self) -> Genuine:
-        """The image in its primary slot, which patches start from."""
-        return genuine("new" if self.kind == "in trial" else "old", self.form, self.encrypted)
+        """The image that runs, which patches start from."""
+        role = "new" if self.special == "in trial" else _old_of(self.layout)
+        return genuine(role, self.form, self.encrypted)
+
+    @property
+    def good_role(self) -> str:
+        """The role of an image that this device would take."""
+        return "new in RAM" if self.layout == "ram-load" else "new"
+
+    @property
+    def may_change(self) -> tuple[str, ...]:
+        """The partitions that an update may write before anything is requested."""
+        return ("scratch" if self.layout == "in-place-journal" else "secondary", "download")
 
     def start(self) -> Device:
         """The device as it is at the start."""
         self.device.restore(self.fresh)
+        self.device.running_slot = "primary"
         return self.device
 
     def spared(self) -> tuple[bytes, int]:
         """All that no refused update may change."""
         content = self.device.flash.content()
-        kept = [p for p in self.device.partitions if p.name not in MAY_CHANGE]
+        kept = [p for p in self.device.partitions if p.name not in self.may_change]
         return b"".join(content[p.offset : p.offset + p.size] for p in kept), self.device.security_counter
 
 
-@lru_cache
-def target(form: Form, encrypted: bool, kind: str = "usual") -> Target:
+def _old_of(layout: str) -> str:
+    return "old in RAM" if layout == "ram-load" else "old"
+
+
+@lru_cache(maxsize=256)
+def target(form: Form, encrypted: bool, layout: str = USUAL, special: str = "") -> Target:
     """The device of that kind, made once."""
     config = DeviceConfig(
-        layout="single-slot" if kind == "one slot" else "swap-move",
+        layout="single-slot" if special == "single slot" else layout,
         slot_size_bytes=SLOT_BYTES,
-        download_size_bytes=0 if kind in ("one slot", "no download") else DOWNLOAD_BYTES,
+        download_size_bytes=0 if special in ("single slot", "no download") else DOWNLOAD_BYTES,
         sector_size_bytes=SECTOR_BYTES,
-        hardware=HARDWARE if kind == "of a revision" else "",
+        hardware=HARDWARE if special == "of a revision" else "",
+        ram_bytes=1 << 16 if special == "little memory" else 0,
     )
     keys = (signing_key(form.algorithm).public(),)
-    old = genuine("old", form, encrypted)
+    old = genuine(_old_of(layout), form, encrypted)
     device = new_device(config, keys, device_key(form.wrap) if encrypted else None, old.clear, 2)
-    if kind == "in trial":
+    if special == "in trial":
         new = genuine("new", form, encrypted)
         manifest = sign_facts(full_facts(new))
         assert install(device, (release_key().public(),), manifest, new.image) is Reason.NONE
         assert boot(device).trial
     fresh = device.snapshot()
     undisturbed = boot(device)
-    assert undisturbed.reason is Reason.NONE
-    return Target(form, encrypted, kind, device, fresh, undisturbed)
+    assert undisturbed.reason is Reason.NONE, (form, encrypted, layout, special)
+    return Target(form, encrypted, layout, special, device, fresh, undisturbed)
+
+
+def one_of(dice: Dice, names: tuple[str, ...], special_in: int = 0) -> Target:
+    """Half of the time a device of the usual layout, else of one of `names`; one in so many is special."""
+    form, encrypted = dice.one(FORMS), dice.chance(1, 2)
+    if special_in and dice.chance(1, special_in):
+        return target(form, encrypted, USUAL, dice.one(SPECIAL))
+    layout = USUAL if dice.chance(1, 2) else dice.one(names)
+    return target(form, encrypted and layouts.get(layout).encrypts, layout)

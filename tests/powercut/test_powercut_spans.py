@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,7 +34,7 @@ def test_spans_add_and_take_away_as_sets_do(one: set[int], other: set[int]) -> N
     ):
         assert numbers_of(result) == expected
         assert all(start < stop for start, stop in result)
-        assert all(before[1] < after[0] for before, after in zip(result, result[1:], strict=False))
+        assert all(before[1] < after[0] for before, after in pairwise(result))
 
 
 @given(st.binary(min_size=SIZE, max_size=SIZE), st.binary(min_size=SIZE, max_size=SIZE), NUMBERS)

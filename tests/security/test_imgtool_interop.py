@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import random
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from imgtool import image as imgtool_image
 from imgtool.main import imgtool as imgtool_command
 
@@ -93,7 +94,13 @@ BOTH = [way for way in WAYS if not way.wrap or way.imgtool_encrypts]
 
 def run(*args: str | Path) -> bool:
     """Whether imgtool, in this process, is content."""
-    return CliRunner().invoke(imgtool_command, [str(arg) for arg in args]).exit_code == 0
+    said = io.StringIO()
+    try:
+        with redirect_stdout(said), redirect_stderr(said):
+            imgtool_command.main([str(arg) for arg in args])
+    except SystemExit as end:
+        return end.code in {None, 0}
+    raise AssertionError(said.getvalue())
 
 
 def test_the_ways_are_all_there_are() -> None:
@@ -177,6 +184,8 @@ def test_imgtool_and_simlib_take_each_others_images(
         return clear
 
     clear = check(ours, "ours.img")
+    if way.wrap == "aes-kw":
+        return  # imgtool 2.5 reads no such key, so there is nothing to ask it
     options: list[str | Path] = ["--pure"] if way.pure else ["--sha", way.hash_name.removeprefix("sha")]
     if way.public_key:
         options += ["--public-key-format", "full"]
@@ -192,11 +201,9 @@ def test_imgtool_and_simlib_take_each_others_images(
     target = tmp_path / "theirs.img"
     sign = ("sign", "-k", bench / f"{way.algorithm}.pem", *FACTS, *IDENTIFIERS, *SLOT, *options)
     made = run(*sign, bench / "fw.bin", target)
-    if way not in BOTH:
-        # imgtool refuses it; only where it has the key in no form it can read is there nothing to ask it
-        assert not made
+    assert made == (way in BOTH)
+    if not made:
         return
-    assert made
     clear_theirs = check(target.read_bytes(), "theirs-clear.img")
     parsed, parsed_theirs = parse_image(clear), parse_image(clear_theirs)
     assert clear[: parsed.hashed_end] == clear_theirs[: parsed.hashed_end]

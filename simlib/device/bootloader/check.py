@@ -10,6 +10,11 @@ into the other slot nor come back from there.
 
 A device whose counter still stands at 0 also takes an image without one, as if it were 0.
 
+A key that the device has revoked signs no candidate, though an image by it that runs goes on running. An
+image for another vendor or class of devices is not this device's. Dependencies on other images are for a
+device that has several (`several`); with one image there is nothing they could be met by, and they are
+refused.
+
 An image that names an address (flag ROM_FIXED) must lie at it; one that is to be copied to RAM (RAM_LOAD) is
 for a boot loader that does so, which takes no other, and must fit in the RAM from its load address on.
 """
@@ -27,6 +32,7 @@ from simlib.errors import Reason, Refused
 from simlib.firmware.header import Flag, Header, parse_header
 from simlib.firmware.image import parse_image
 from simlib.security.encryption import content_key_of
+from simlib.security.keyring import KeyRing
 from simlib.security.verification import VerifiedImage, verify_image
 
 if TYPE_CHECKING:
@@ -70,7 +76,7 @@ def check_running(device: Device, place: Place) -> tuple[VerifiedImage, bytes]:
         try:
             image = occupied(place)
             encrypted = keeps_encrypted(device)
-            verified = check_bytes(device, image, place, in_the_clear=not encrypted)
+            verified = check_bytes(device, image, place, in_the_clear=not encrypted, runs=True)
         except Refused as refusal:
             note.detail = f"{place.name} refused, {refusal}"
             raise
@@ -78,8 +84,13 @@ def check_running(device: Device, place: Place) -> tuple[VerifiedImage, bytes]:
         return verified, hashlib.sha256(in_the_clear(device, image)).digest()
 
 
-def check_bytes(device: Device, image: bytes, place: Place, *, in_the_clear: bool) -> VerifiedImage:
-    """Check an image that lies at `place` or is to be put there; raises `Refused`. Costs are charged."""
+def check_bytes(
+    device: Device, image: bytes, place: Place, *, in_the_clear: bool, runs: bool = False
+) -> VerifiedImage:
+    """Check an image that lies at `place` or is to be put there; raises `Refused`. Costs are charged.
+
+    `runs`: it is the one to run, which no revocation takes from the device.
+    """
     header = parse_header(image)
     if header.flags & Flag.NON_BOOTABLE:
         raise Refused(Reason.HEADER_INVALID, "flags: found NON_BOOTABLE, expected an image that runs")
@@ -91,7 +102,7 @@ def check_bytes(device: Device, image: bytes, place: Place, *, in_the_clear: boo
     if len(image) > limit:
         raise Refused(Reason.OVERSIZE, f"image: found {len(image)} bytes, expected at most {limit}")
     _check_address(device, header, len(image), place)
-    return _verify(device, image, header, in_the_clear=in_the_clear)
+    return _verify(device, image, header, in_the_clear=in_the_clear, runs=runs)
 
 
 def keeps_encrypted(device: Device) -> bool:
@@ -128,17 +139,20 @@ def _check_address(device: Device, header: Header, n_bytes: int, place: Place) -
         )
 
 
-def _verify(device: Device, image: bytes, header: Header, *, in_the_clear: bool) -> VerifiedImage:
+def _verify(device: Device, image: bytes, header: Header, *, in_the_clear: bool, runs: bool) -> VerifiedImage:
     parse_image(image)  # its shape, at no cost; what is refused from here on has cost something
     reason = Reason.NONE
     try:
         return verify_image(
             image,
-            metered(device.verify_keys, device.meter),
+            KeyRing(metered(device.verify_keys, device.meter), frozenset() if runs else device.revoked),
             decrypt_with=device.decryption_key,
             min_security_counter=device.security_counter or None,
             plaintext_payload=in_the_clear,
             erased_value=None,
+            vendor_id=device.vendor_id,
+            class_id=device.class_id,
+            evaluates=device.evaluates,
         )
     except Refused as refusal:
         reason = refusal.reason

@@ -13,6 +13,7 @@ A boot, in order:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simlib.device.bootloader import loader, swap
@@ -25,6 +26,19 @@ from simlib.errors import Reason, Refused
 
 if TYPE_CHECKING:
     from simlib.device.device import Device
+    from simlib.security.verification import VerifiedImage
+
+
+@dataclass(slots=True)
+class Wanted:
+    """What a boot has to do: a swap of this `kind` with the `candidate`, or nothing (any more)."""
+
+    kind: SwapType
+    done: Swap  # what the boot will have done
+    refused: Reason = Reason.NONE
+    candidate: VerifiedImage | None = None
+    written_down: bool = False  # an earlier boot has begun it and changed no slot yet
+    finished: SwapType = SwapType.NONE  # a swap of this kind was cut short, and has just been finished
 
 
 class Swapping:
@@ -38,13 +52,13 @@ class Swapping:
         done = Swap.NONE
         try:
             done, refused = self._update(device)
-            return self._run(device, done, refused)
+            return self.run(device, done, refused)
         except Refused as refusal:
             if not self.in_trial(device):
                 return loader.nothing(device, done, refusal)
         try:
             done, refused = self._update(device)
-            return self._run(device, done, refused)
+            return self.run(device, done, refused)
         except Refused as refusal:
             return loader.nothing(device, done, refusal)
 
@@ -82,32 +96,48 @@ class Swapping:
             with device.step("confirm", "image_ok"):
                 trailer.write_image_ok()
 
-    def _run(self, device: Device, done: Swap, refused: Reason) -> Boot:
+    def run(self, device: Device, done: Swap, refused: Reason) -> Boot:
+        """Check the image in the primary slot and run it; raises `Refused` where it may not."""
         settled = done is Swap.NONE and refused is Reason.NONE
         trial = self.in_trial(device)
         return loader.run(device, self.running(device), done, refused, trial=trial, raise_counter=settled)
 
     def _update(self, device: Device) -> tuple[Swap, Reason]:
         """Do what the trailers ask for; the reason is why a candidate was refused."""
+        wanted = self.find_out(device)
+        if wanted.kind is not SwapType.NONE:
+            self.swap(device, wanted)
+        return wanted.done, wanted.refused
+
+    def find_out(self, device: Device) -> Wanted:
+        """What this boot has to do. A swap that had changed a slot is finished here and now."""
         algorithm = self.algorithm
         kind = algorithm.under_way(device)
         resumed = kind is not SwapType.NONE
         if resumed and not algorithm.untouched(device):
             algorithm.finish(device)
-            return Swap.RESUMED, Reason.NONE
+            return Wanted(SwapType.NONE, Swap.RESUMED, finished=kind)
         if not resumed:
             kind = algorithm.decide(device)
             if kind is SwapType.NONE:
-                return Swap.NONE, Reason.NONE
+                return Wanted(SwapType.NONE, Swap.NONE)
         try:
-            check_candidate(device, algorithm.candidate(device, kind))
-            if not resumed:
-                algorithm.start(device, kind)
+            candidate = check_candidate(device, algorithm.candidate(device, kind))
         except Refused as refusal:
             self._discard(device)
-            return Swap.NONE, refusal.reason
-        algorithm.finish(device)
-        return (Swap.RESUMED if resumed else SWAP_OF[kind]), Reason.NONE
+            return Wanted(SwapType.NONE, Swap.NONE, refusal.reason)
+        return Wanted(kind, Swap.RESUMED if resumed else SWAP_OF[kind], Reason.NONE, candidate, resumed)
+
+    def swap(self, device: Device, wanted: Wanted) -> None:
+        """Do the swap that was found to be wanted."""
+        try:
+            if not wanted.written_down:
+                self.algorithm.start(device, wanted.kind)
+        except Refused as refusal:
+            self._discard(device)
+            wanted.done, wanted.refused = Swap.NONE, refusal.reason
+            return
+        self.algorithm.finish(device)
 
     def _discard(self, device: Device) -> None:
         """Erase the candidate, its trailer last, and keep the image that is there."""
