@@ -32,7 +32,7 @@ def device() -> None:
 def update(
     old: Annotated[Path, typer.Option("--from", help="Raw binary, or signed image with --key.")],
     new: Annotated[Path, typer.Option("--to", help="Raw binary, or signed image with --key.")],
-    layout: Annotated[str, typer.Option(help="swap-move or single-slot.")] = "swap-move",
+    layout: Annotated[str, typer.Option(help="How the boot loader uses the flash.")] = "swap-move",
     payload: Annotated[str, typer.Option(help="full or delta.")] = "full",
     encrypted: Annotated[bool, typer.Option("--encrypted", help="Encrypt what is sent.")] = False,
     key: Annotated[Path | None, typer.Option(help="Key of signed images, private or public, PEM.")] = None,
@@ -42,6 +42,16 @@ def update(
     ] = None,
     write_size: Annotated[str, typer.Option(help="Write unit of the flash.")] = "4",
     erased_value: Annotated[str, typer.Option(help="What an erased byte reads, 0xFF or 0x00.")] = "0xFF",
+    secondary_size: Annotated[str, typer.Option(help="Size of the second slot; 0: its layout's.")] = "0",
+    secondary_sector: Annotated[str, typer.Option(help="Erase unit of the second slot; 0: the same.")] = "0",
+    scratch_size: Annotated[str, typer.Option(help="Size of a scratch area; 0: its layout's.")] = "0",
+    counter_store: Annotated[
+        str, typer.Option(help="Where the security counter is kept: fuses, flash or tpm.")
+    ] = "fuses",
+    ram: Annotated[str, typer.Option(help="RAM that the update may take; 0: no limit.")] = "0",
+    downgrade_prevention: Annotated[
+        bool, typer.Option("--downgrade-prevention", help="overwrite-only refuses a lower version.")
+    ] = False,
     cut_at: Annotated[str | None, typer.Option(help="Flash operation, from 1, in which power fails.")] = None,
     tear: Annotated[str, typer.Option(help="What that operation leaves: none, partial or garbage.")] = "none",
     dump: Annotated[
@@ -61,6 +71,12 @@ def update(
         slot_size_bytes=if_given(flash_size, slot_size, "--slot-size"),
         write_size_bytes=size(write_size, "--write-size"),
         erased_value=whole_number(erased_value, "--erased-value"),
+        secondary_size_bytes=flash_size(secondary_size, "--secondary-size"),
+        secondary_sector_bytes=flash_size(secondary_sector, "--secondary-sector"),
+        scratch_size_bytes=flash_size(scratch_size, "--scratch-size"),
+        counter_store=counter_store,
+        ram_bytes=size(ram, "--ram"),
+        downgrade_prevention=downgrade_prevention,
         cut_at=if_given(whole_number, cut_at, "--cut-at"),
         tear=tear,
     )
@@ -78,6 +94,9 @@ def update(
         "flash_ops": result.flash_ops,
         "erases": result.erases,
         "bytes_written": result.bytes_written,
+        "most_erases": result.most_erases,
+        "ram_bytes": result.ram_bytes,
+        "security_counter": result.security_counter,
         "energy_uj": result.energy_uj,
         "time_ms": result.time_ms,
     }

@@ -5,8 +5,6 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from simlib.device.events import Event, Install, flip_bit
 from simlib.device.forgery import forge
 from simlib.errors import InputError
@@ -63,6 +61,5 @@ def sha256_hex(data: bytes) -> str:
 def _key_names(release: Release) -> str:
     names = [release.verify_key.keyhash.hex()]
     if release.decryption_key is not None:
-        public = release.decryption_key.public().public
-        names.append(sha256_hex(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)))
+        names.append(release.decryption_key.public().fingerprint.hex())
     return " ".join(names)

@@ -377,6 +377,9 @@ class Flash:
         old = int.from_bytes(before, "little")
         new = int.from_bytes(data, "little")
         set_back = new & ~old if self.geometry.erased_value else old & ~new
+        for at, (bits, _) in self._stuck.items():  # which no driver knows of
+            if offset <= at < offset + len(data):
+                set_back &= ~(bits << 8 * (at - offset))
         if set_back:
             at = offset + ((set_back & -set_back).bit_length() - 1) // 8
             raise FlashError(FlashErrorKind.NOT_ERASED, f"write at {offset}: the byte at {at} is not erased")

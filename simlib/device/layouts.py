@@ -58,6 +58,8 @@ class Layout:
     """Whether an install overwrites the image that runs, so that a failed one leaves it broken."""
     on_request: bool = True
     """Whether the boot loader looks at a new image only once it is asked to."""
+    runs_from_both: bool = False
+    """Whether an image runs from the slot it is in, the one as well as the other."""
     patches: bool = True
     """Whether there is a place to make an image from a patch."""
     encrypts: bool = True
@@ -121,9 +123,17 @@ _LAYOUTS = {
         Layout("swap-scratch", (*_TWO, "scratch"), _swap_scratch_limit, has_trial=True),
         Layout("swap-offset", _TWO, _swap_offset_limit, has_trial=True),
         Layout("overwrite-only", _TWO, _below_swap_info),
-        Layout("direct-xip", _TWO, _below_swap_info, on_request=False, encrypts=False),
-        Layout("direct-xip-revert", _TWO, _below_swap_info, has_trial=True, on_request=False, encrypts=False),
-        Layout("ram-load", _TWO, _below_swap_info, on_request=False),
+        Layout("direct-xip", _TWO, _below_swap_info, on_request=False, runs_from_both=True, encrypts=False),
+        Layout(
+            "direct-xip-revert",
+            _TWO,
+            _below_swap_info,
+            has_trial=True,
+            on_request=False,
+            runs_from_both=True,
+            encrypts=False,
+        ),
+        Layout("ram-load", _TWO, _below_swap_info, on_request=False, runs_from_both=True),
         Layout("in-place-journal", ("primary", "scratch"), _whole_slot),
         Layout("single-slot", ("primary",), _whole_slot, in_place=True, on_request=False, patches=False),
     )

@@ -7,7 +7,7 @@ boot loader. The record itself proves nothing: it names an image only once a boo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from simlib.device.places import Place, occupied
 from simlib.errors import Reason, Refused
@@ -15,9 +15,6 @@ from simlib.firmware.image import parse_image
 
 if TYPE_CHECKING:
     from simlib.device.device import Device
-
-RUN_FROM_BOTH: Final = ("direct-xip", "direct-xip-revert", "ram-load")
-"""The layouts whose images run from either slot."""
 
 
 def signed_digest(image: bytes) -> str:
@@ -38,7 +35,7 @@ def slot_of(device: Device, image: str | None) -> str:
 
     The primary slot if it lies in both, for it makes no difference, or in none.
     """
-    if image is None or device.layout.name not in RUN_FROM_BOTH:
+    if image is None or not device.layout.runs_from_both:
         return "primary"
     for slot in ("primary", "secondary"):
         try:

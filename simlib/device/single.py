@@ -15,7 +15,7 @@ Leaves to others: what happens in between (`updater`, `bootloader`), printing an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -25,8 +25,10 @@ from simlib.device.bootloader import Boot, boot
 from simlib.device.config import DeviceConfig
 from simlib.device.device import Device, Step, new_device
 from simlib.device.flash import PowerCut
+from simlib.device.layouts import check_geometry
 from simlib.device.meter import ceil_div
 from simlib.device.partitions import Partition
+from simlib.device.ram import ram_needed
 from simlib.device.tears import TEARS
 from simlib.device.update_case import (
     KEY_SEED,
@@ -36,13 +38,14 @@ from simlib.device.update_case import (
     config_for,
     load_address_for,
     release_of,
+    scratch_for,
 )
 from simlib.device.updater import confirm_update, install
 from simlib.errors import InputError, Reason, Refused
 from simlib.firmware.header import MAGIC
 from simlib.firmware.image import ParsedImage, parse_image
 from simlib.outcomes import Outcome
-from simlib.release import Artefact, Manifest, sign_manifest
+from simlib.release import Artefact, Manifest, open_manifest, sign_manifest, unpack_blob
 from simlib.security.keys import DecryptionKey, SigningKey, VerifyKey, derive_private
 from simlib.security.verification import verify_image
 
@@ -60,6 +63,12 @@ class UpdateOptions:
     slot_size_bytes: int | None = None
     write_size_bytes: int = 4
     erased_value: int = 0xFF
+    secondary_size_bytes: int = 0  # 0, here and below: what the layout takes
+    secondary_sector_bytes: int = 0
+    scratch_size_bytes: int = 0
+    counter_store: str = "fuses"
+    ram_bytes: int = 0  # 0: as much as it takes
+    downgrade_prevention: bool = False
     cut_at: int | None = None  # the flash operation, from 1, that power fails in
     tear: str = "none"
 
@@ -75,6 +84,9 @@ class UpdateResult:
     flash_ops: int
     erases: int
     bytes_written: int
+    most_erases: int  # of one sector
+    ram_bytes: int  # what the update takes beside the running firmware's
+    security_counter: int
     energy_uj: int
     time_ms: int
     flash: bytes  # all of it, as the last boot left it
@@ -199,7 +211,7 @@ def _read_image(path: Path, options: UpdateOptions) -> ParsedImage:
 
 
 def _config(case: _Case, options: UpdateOptions) -> DeviceConfig:
-    return config_for(
+    config = config_for(
         FlashShape(
             options.layout,
             options.sector_size_bytes,
@@ -211,6 +223,25 @@ def _config(case: _Case, options: UpdateOptions) -> DeviceConfig:
         len(case.artefact.blob) if case.artefact.kind == "delta" else 0,
         encrypted=case.decryption_key is not None,
     )
+    scratch = options.scratch_size_bytes
+    if not scratch and case.artefact.kind == "delta" and options.layout == "in-place-journal":
+        scratch = scratch_for(config, [_patch_of(case)])
+    config = replace(
+        config,
+        secondary_size_bytes=options.secondary_size_bytes,
+        secondary_sector_bytes=options.secondary_sector_bytes,
+        scratch_size_bytes=scratch,
+        counter_store=options.counter_store,
+        ram_bytes=options.ram_bytes,
+        downgrade_prevention=options.downgrade_prevention,
+    )
+    check_geometry(config)
+    return config
+
+
+def _patch_of(case: _Case) -> bytes:
+    facts = open_manifest(case.artefact.manifest, (case.release_key,))
+    return unpack_blob(facts, case.artefact.blob, case.decryption_key)
 
 
 def _drive(device: Device, case: _Case, options: UpdateOptions) -> UpdateResult:
@@ -246,6 +277,9 @@ def _drive(device: Device, case: _Case, options: UpdateOptions) -> UpdateResult:
         flash_ops=flash.ops,
         erases=flash.erases,
         bytes_written=flash.bytes_written,
+        most_erases=max(flash.wear),
+        ram_bytes=ram_needed(device.config, open_manifest(case.artefact.manifest, (case.release_key,))),
+        security_counter=device.security_counter,
         energy_uj=ceil_div(meter.flash_nj + meter.compute_nj, 1_000),
         time_ms=ceil_div(meter.time_ns, 1_000_000),
         flash=content,

@@ -6,16 +6,19 @@ bytes everywhere. Leaves to others: what happens to the device (`single`, `power
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
+from simlib.delta import patch_recipe
 from simlib.device.bootloader.check import RAM_START
+from simlib.device.bootloader.journal_plan import plan_for
 from simlib.device.config import DeviceConfig
 from simlib.device.layouts import get, max_image_bytes
 from simlib.device.meter import ceil_div
+from simlib.device.slots import SPARE_SECTORS, size_of
 from simlib.errors import InputError
 from simlib.release import Release, build_release
 from simlib.scenario.model import ReleaseSpec
@@ -91,6 +94,16 @@ def release_of(
         ),
         targets=targets,
     )
+
+
+def scratch_for(config: DeviceConfig, patches: Iterable[bytes]) -> int:
+    """The scratch area that an image made in place needs for each of these patches [byte].
+
+    They are in the clear. At least the usual number of spare sectors.
+    """
+    sector = config.sector_size_bytes
+    spares = [SPARE_SECTORS, *(plan_for(patch_recipe(patch)[1], sector).spares for patch in patches)]
+    return size_of(config, "scratch") + (max(spares) - SPARE_SECTORS) * sector
 
 
 def config_for(

@@ -48,7 +48,6 @@ from simlib.device.payload_cipher import PayloadCipher
 from simlib.device.places import Place, occupied
 from simlib.device.ram import ram_needed
 from simlib.device.rebuild import rebuilt, running_image, unpacked
-from simlib.device.running import RUN_FROM_BOTH
 from simlib.errors import Reason, Refused
 from simlib.firmware.header import Header
 from simlib.firmware.image import parse_header, parse_image
@@ -182,7 +181,7 @@ def _check_new(device: Device, facts: Manifest) -> None:
                 Reason.ALREADY_INSTALLED,
                 f"running image: found {facts.version}, byte for byte the manifest's, expected another one",
             )
-    if device.layout.name in RUN_FROM_BOTH and facts.version <= version:
+    if device.layout.runs_from_both and facts.version <= version:
         raise Refused(
             Reason.VERSION_LOW,
             f"version: found {facts.version}, expected more than {version}: the highest one runs",

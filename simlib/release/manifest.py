@@ -173,8 +173,10 @@ def _choice(facts: dict[str, Any], name: str, choices: tuple[str, ...]) -> str:
 
 
 def _text(value: object, name: str) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= _TEXT_CHARACTERS:
-        raise _invalid(f"manifest {name}", _shown(value), f"a text of 1 to {_TEXT_CHARACTERS} characters")
+    # Printable, for it will stand in journals and messages of one line.
+    if not isinstance(value, str) or not 0 < len(value) <= _TEXT_CHARACTERS or not value.isprintable():
+        expected = f"a text of 1 to {_TEXT_CHARACTERS} printable characters"
+        raise _invalid(f"manifest {name}", _shown(value), expected)
     return value
 
 

@@ -8,9 +8,11 @@ key with its publisher (AES-KW), which then does both. How a content key is wrap
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Final, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa, x25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from simlib.errors import InputError
 from simlib.security.algorithms import (
@@ -25,6 +27,7 @@ AES_KW: Final = "aes-kw"
 ENCRYPTION_ALGORITHMS: Final = ("ecies-p256", "x25519", "rsa-2048", AES_KW)
 """What a content key can be wrapped with, named after the key it is wrapped to."""
 SHARED_KEY_BYTES: Final = (16, 32)
+_SHARED_LABEL: Final = b"simlib shared key v1\0"
 
 WrappingKey: TypeAlias = ec.EllipticCurvePublicKey | x25519.X25519PublicKey | rsa.RSAPublicKey | bytes
 UnwrappingKey: TypeAlias = ec.EllipticCurvePrivateKey | x25519.X25519PrivateKey | rsa.RSAPrivateKey | bytes
@@ -56,6 +59,13 @@ class EncryptionKey:
     def algorithm(self) -> str:
         """One of `ENCRYPTION_ALGORITHMS`."""
         return _algorithm(self.public)
+
+    @property
+    def fingerprint(self) -> bytes:
+        """What names the key: SHA-256 of its SubjectPublicKeyInfo, or of a shared key behind a label."""
+        if isinstance(self.public, bytes):
+            return sha256(_SHARED_LABEL + self.public).digest()
+        return sha256(self.public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
 
 
 @dataclass(frozen=True)

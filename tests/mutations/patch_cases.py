@@ -27,6 +27,7 @@ from tests.mutations.targets import HARDWARE, SLOT_BYTES, Target, one_of
 MAKE_PATCHES = tuple(name for name in layouts.names() if layouts.get(name).patches)
 WRAPS_OF_PATCHES = ("ecies-p256", "x25519")
 """The keys of devices that an encrypted patch can be for."""
+REVISIONS = ((), (HARDWARE,), ("rev-a", HARDWARE), ("rev-a",), ("Prüfling b",), ("two\nlines", "\ud800"))
 
 
 def _declared_bytes(patch: bytes, limit: int) -> int:
@@ -144,9 +145,7 @@ def installed(dice: Dice, traced: bool) -> Outcome:
         image_size=image_size,
         wrapped_key=wrapped_key,
         codec=codec,
-        hardware=()
-        if at.special != "of a revision"
-        else dice.one(((), (HARDWARE,), ("rev-a", HARDWARE), ("rev-a",))),
+        hardware=dice.one(REVISIONS) if at.special == "of a revision" else (),
     )
     manifest = manifests.sign_promises(facts)
     manifest, blob, done = _more_done(dice, manifest, blob, done)

@@ -162,8 +162,12 @@ def bomb(log2_bytes: int, block: bytes) -> bytes:
     return b"".join(engine.compress(piece) for _ in range(1 << max(0, log2_bytes - 20))) + engine.flush()
 
 
+BOMBS = ((20, b"\xff"), (20, bytes(24)), (22, b"\x01" + bytes(23)), (23, b"\0"), (26, b"\0"))
+"""What they unpack to: the logarithm of its size, and what it repeats."""
+
+
 def _stream(dice: Dice, stream: bytes) -> bytes:
-    match dice.below(10):
+    match dice.below(12):
         case 0:
             return stream[: dice.below(len(stream) + 1)]
         case 1:
@@ -174,9 +178,9 @@ def _stream(dice: Dice, stream: bytes) -> bytes:
             return dice.one((b"", b"BZh9", bz2.compress(b""), bytes(40), stream[4:], b"BZh0" + stream[4:]))
         case 6:
             return b"BZh" + dice.one((b"0", b"1", b"9", b":")) + stream[4:]
-        case 7:
-            return bomb(dice.one((20, 23, 26)), dice.one((b"\0", bytes(24), b"\xff", b"\x01" + bytes(23))))
-        case 8:
+        case 7 | 8 | 9:
+            return bomb(*dice.one(BOMBS))
+        case 10:
             return bz2.compress(b"") * dice.one((2, 50, 1_000))
         case _:
             return bz2.compress(dice.octets(dice.one((0, 1, 23, 24, 25, 4_096))), 1)

@@ -21,7 +21,7 @@ from tests.mutations.dice import Dice, Family
 from tests.mutations.subjects import FORMS, genuine
 
 ROOT = Path(__file__).parents[2]
-IMAGES, SLOTS = 3_000, 600
+IMAGES, SLOTS = 2_500, 500
 
 
 @pytest.fixture(scope="module")

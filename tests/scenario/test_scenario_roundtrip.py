@@ -16,6 +16,7 @@ from simlib.scenario import Scenario, calibration, load, preset_names
 from simlib.scenario import field_model as f
 from simlib.scenario import model as m
 from simlib.scenario import schema_field as known
+from simlib.scenario.consistency import TOKEN_KEY_WRAPS, TOKEN_SIGNATURES
 from simlib.scenario.distributions import SHAPE, SIGMA, Distribution
 from simlib.scenario.leaves import DAY, MINUTE
 from simlib.scenario.reading import read_document
@@ -24,6 +25,7 @@ from simlib.scenario.schema import (
     COUNTERS,
     FORGERIES,
     JITTERS,
+    KEY_STORES,
     KEY_WRAPS,
     LAYOUTS,
     SIGNATURES,
@@ -102,6 +104,8 @@ def causes(draw: Any, shares: st.SearchStrategy[Fraction] = SHARES) -> tuple[Fra
 def releases(draw: Any, hardware: Sequence[str], in_flight: int) -> m.ReleaseSpec:
     source = draw(st.sampled_from(["synthetic", "corpus:greatfet_usb"]))
     stones = st.integers(1, OLDER if source == "synthetic" else 63)
+    signature, key_wrap = draw(st.sampled_from(SIGNATURES)), draw(st.sampled_from(KEY_WRAPS))
+    for_token = signature in TOKEN_SIGNATURES and key_wrap in TOKEN_KEY_WRAPS
     return m.ReleaseSpec(
         source=source,
         files=(),
@@ -113,13 +117,14 @@ def releases(draw: Any, hardware: Sequence[str], in_flight: int) -> m.ReleaseSpe
         codec="bsdiff4",
         full_above=draw(SHARES),
         encrypted=draw(FLAGS),
-        signature=draw(st.sampled_from(SIGNATURES)),
+        signature=signature,
         hardware=draw(several(hardware)),
         published_ms=(0, *sorted(draw(st.lists(SPANS, max_size=in_flight - 1)))),
         stepping_stones=tuple(sorted(draw(st.sets(stones, max_size=3)))),
         security_counters=draw(st.sampled_from(COUNTERS)),
         cipher=draw(st.sampled_from(CIPHERS)),
-        key_wrap=draw(st.sampled_from(KEY_WRAPS)),
+        key_wrap=key_wrap,
+        keys=draw(st.sampled_from(KEY_STORES if for_token else KEY_STORES[:1])),
     )
 
 

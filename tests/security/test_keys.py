@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
     load_pem_private_key,
 )
 from hypothesis import given, settings
@@ -264,6 +265,8 @@ def test_a_key_that_encrypts_says_by_what(algorithm: str) -> None:
     encryption, decryption = EncryptionKey.of(key.public_key()), DecryptionKey.of(key)
     assert encryption == EncryptionKey.of(key) == decryption.public()
     assert encryption.algorithm == decryption.algorithm == ENCRYPTING[algorithm]
+    der = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert encryption.fingerprint == hashlib.sha256(der).digest()
     with pytest.raises(InputError, match="found a public key"):
         DecryptionKey.of(key.public_key())
 
@@ -275,6 +278,7 @@ def test_a_shared_key_does_both_and_is_not_shown() -> None:
         assert key.public() == EncryptionKey.of(secret)
         assert key.algorithm == key.public().algorithm == "aes-kw"
         assert repr(secret)[2:-1] not in f"{key!r}{key.public()!r}"
+        assert key.public().fingerprint not in {hashlib.sha256(secret).digest(), secret}
     for size in (0, 15, 24, 33):
         with pytest.raises(InputError, match=f"found {size} shared bytes"):
             DecryptionKey.of(bytes(size))

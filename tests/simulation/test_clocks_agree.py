@@ -35,7 +35,7 @@ MOST_DEVICES = 2_000
 FIELD = Path(__file__).with_name("field.toml")
 UNSEEN = {
     # What no clock sees: where bytes come from, what things are called, prices.
-    *("schema", "title", "sources", "release.source", "release.files", "release.codec"),
+    *("schema", "title", "sources", "release.source", "release.files", "release.codec", "release.keys"),
     *("inventory.columns", "inventory.format", "inventory.zones", "inventory.versions"),
     *("harm.currency", "harm.recall_per_brick", "harm.per_gigabyte", "harm.per_delivery"),
     *("harm.per_exposed_device_day", "rollout.policy"),

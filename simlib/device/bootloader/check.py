@@ -15,8 +15,9 @@ image for another vendor or class of devices is not this device's. Dependencies 
 device that has several (`several`); with one image there is nothing they could be met by, and they are
 refused.
 
-An image that names an address (flag ROM_FIXED) must lie at it; one that is to be copied to RAM (RAM_LOAD) is
-for a boot loader that does so, which takes no other, and must fit in the RAM from its load address on.
+An image that names an address (flag ROM_FIXED) must run at it, whatever slot it waits in. One that is to be
+copied to RAM (RAM_LOAD) is for a boot loader that does so, which takes no other, and must fit in the RAM from
+its load address on.
 """
 
 from __future__ import annotations
@@ -132,11 +133,13 @@ def _check_address(device: Device, header: Header, n_bytes: int, place: Place) -
                 f"load address: found 0x{address:x} for {n_bytes} bytes, "
                 f"expected within 0x{RAM_START:x} to 0x{stop:x}",
             )
-    elif header.flags & Flag.ROM_FIXED and address != place.address:
-        raise Refused(
-            Reason.LOAD_ADDRESS_WRONG,
-            f"address: found 0x{address:x}, expected 0x{place.address:x}, where {place.name} is",
-        )
+    elif header.flags & Flag.ROM_FIXED:
+        will_run = place if device.layout.runs_from_both else Place(device.area("primary"))
+        if address != will_run.address:
+            raise Refused(
+                Reason.LOAD_ADDRESS_WRONG,
+                f"address: found 0x{address:x}, expected 0x{will_run.address:x}, where {will_run.name} is",
+            )
 
 
 def _verify(device: Device, image: bytes, header: Header, *, in_the_clear: bool, runs: bool) -> VerifiedImage:

@@ -141,7 +141,9 @@ def _check_waiting(device: Device, journal: Trailer) -> None:
     if _kind(journal) == FULL:
         check_candidate(device, Place(device.area("download")))
     else:
-        check_patch(device, _patch(device, journal))
+        with device.step("in place", "read the patch"):
+            patch = _patch(device, journal)
+        check_patch(device, patch)
 
 
 def _kind(journal: Trailer) -> int:
@@ -164,7 +166,8 @@ def _patch(device: Device, journal: Trailer) -> bytes:
 def _carry_out(device: Device, journal: Trailer) -> None:
     """Take the steps that are not recorded; unit 0 records that the work has begun."""
     if journal.status_units() == 0:
-        journal.write_status_unit(0)
+        with device.step("in place", "begin"):
+            journal.write_status_unit(0)
     if _kind(journal) == FULL:
         _copy(device, journal)
     else:
@@ -192,7 +195,8 @@ def _copy(device: Device, journal: Trailer) -> None:
 
 
 def _make(device: Device, journal: Trailer) -> None:
-    patch = _patch(device, journal)
+    with device.step("in place", "read the patch"):
+        patch = _patch(device, journal)
     sector = device.area("primary").sector
     envelope, recipe = _recipe_of(patch)
     steps = _plan_of(patch, sector).steps

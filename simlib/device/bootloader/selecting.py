@@ -24,6 +24,20 @@ if TYPE_CHECKING:
     from simlib.device.device import Device
 
 SLOTS: Final = ("primary", "secondary")
+LEFT_OVER: Final = frozenset(
+    {
+        Reason.TRUNCATED,
+        Reason.NOT_AN_IMAGE,
+        Reason.HEADER_INVALID,
+        Reason.TLV_INVALID,
+        Reason.TLV_UNKNOWN,
+        Reason.TLV_DUPLICATE,
+        Reason.HASH_MISSING,
+        Reason.HASH_MISMATCH,
+        Reason.SELF_TEST_FAILED,
+    }
+)
+"""What a download that was cut off leaves, or a trial that failed: no image was refused."""
 
 
 class Selecting:
@@ -42,7 +56,8 @@ class Selecting:
                 trial = self._select(device, place)
                 booted = loader.run(device, place, done, refused, trial=trial, raise_counter=not trial)
             except Refused as refusal:
-                why, refused = refusal, refusal.reason
+                why = refusal
+                refused = refused if refusal.reason in LEFT_OVER else refusal.reason
                 with device.step("boot", f"erase the image in {place.name}, {refusal}"):
                     place.area.erase_all()
                 done = Swap.REVERT if self._reverts else Swap.NONE

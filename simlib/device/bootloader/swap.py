@@ -29,7 +29,7 @@ from simlib.device.bootloader.decision import under_way
 from simlib.device.partitions import Area
 from simlib.device.payload_cipher import PayloadCipher
 from simlib.device.places import Place, header_at, occupied
-from simlib.device.trailer import SwapType, Trailer, TrailerMap
+from simlib.device.trailer import Magic, SwapType, Trailer, TrailerMap
 from simlib.errors import Reason, Refused
 from simlib.firmware.header import Header, parse_header
 from simlib.security.encryption import content_key_of
@@ -132,7 +132,10 @@ def write_down(device: Device, kind: SwapType, candidate: Place) -> None:
 def describe(
     trailer: Trailer, kind: SwapType, size: int, keys: list[bytes | None], *, confirmed: bool
 ) -> None:
-    """Fill an erased trailer with what a swap needs to be resumed, the magic last."""
+    """Fill an erased trailer with what a swap needs to be resumed, the magic last.
+
+    Raises `Refused` WRITE_REFUSED where it does not read back, as in worn cells.
+    """
     trailer.write_swap_type(kind)
     if confirmed:
         trailer.write_image_ok()
@@ -141,6 +144,11 @@ def describe(
         if key is not None:
             trailer.write_content_key(slot, key)
     trailer.write_magic()
+    found = trailer.magic(), trailer.swap_type(), trailer.swap_size()
+    if found != (Magic.GOOD, kind, size):
+        raise Refused(
+            Reason.WRITE_REFUSED, f"trailer in {trailer.area.name}: found {found}, expected what was written"
+        )
 
 
 def size_to_swap(device: Device, candidate: Place) -> int:

@@ -18,13 +18,16 @@ The primary's comes first, since it is written when the scratch area has served,
 area may be torn with the magic still standing. A swap never ends with a good magic in the scratch area, also
 where image data happen to look like one.
 
+What passes through the scratch area is not read back: a worn cell in it damages both images on their way, and
+nothing can help that.
+
 Leaves to others: what swaps have in common (`swap`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from simlib.device.bootloader import swap
@@ -146,7 +149,12 @@ class _Work:
         trailer_at = swap.trailer_of(device, "primary").map.status
         parts = regions(device.config, source.swap_size(), trailer_at, device.area("scratch").size)
         unit = common_unit(device.config)
-        return cls(device, source, parts, parts[0].start + parts[0].size > trailer_at // unit * unit)
+        shares_sector = parts[0].start + parts[0].size > trailer_at // unit * unit
+        if shares_sector:
+            # The image ends below (`layouts`): what may follow it up to the trailer is nobody's.
+            room = swap.trailer_of(device, "scratch").map.status
+            parts[0] = replace(parts[0], copied=min(parts[0].copied, room))
+        return cls(device, source, parts, shares_sector)
 
     def rewrite_primary_trailer(self) -> None:
         """The request moves from the scratch area to the primary's trailer, which then counts."""

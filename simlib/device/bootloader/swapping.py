@@ -49,15 +49,14 @@ class Swapping:
 
     def boot(self, device: Device) -> Boot:
         """Boot once."""
-        done = Swap.NONE
+        done, refused = self._update(device)
         try:
-            done, refused = self._update(device)
             return self.run(device, done, refused)
         except Refused as refusal:
             if not self.in_trial(device):
                 return loader.nothing(device, done, refusal)
+        done, refused = self._update(device)
         try:
-            done, refused = self._update(device)
             return self.run(device, done, refused)
         except Refused as refusal:
             return loader.nothing(device, done, refusal)
@@ -115,8 +114,7 @@ class Swapping:
         kind = algorithm.under_way(device)
         resumed = kind is not SwapType.NONE
         if resumed and not algorithm.untouched(device):
-            algorithm.finish(device)
-            return Wanted(SwapType.NONE, Swap.RESUMED, finished=kind)
+            return self._finished(device, Wanted(SwapType.NONE, Swap.RESUMED, finished=kind))
         if not resumed:
             kind = algorithm.decide(device)
             if kind is SwapType.NONE:
@@ -137,7 +135,16 @@ class Swapping:
             self._discard(device)
             wanted.done, wanted.refused = Swap.NONE, refusal.reason
             return
-        self.algorithm.finish(device)
+        self._finished(device, wanted)
+
+    def _finished(self, device: Device, wanted: Wanted) -> Wanted:
+        """A swap that cannot go on, for a lost key or a worn cell, leaves the check to say what may run."""
+        try:
+            self.algorithm.finish(device)
+        except Refused as refusal:
+            device.note("swap", f"stopped, {refusal}")
+            wanted.done, wanted.refused = Swap.NONE, refusal.reason
+        return wanted
 
     def _discard(self, device: Device) -> None:
         """Erase the candidate, its trailer last, and keep the image that is there."""

@@ -56,7 +56,7 @@ class Process:
             self._tell(task)
             assert self._process.stdout is not None
             return pickle.load(self._process.stdout)
-        except (OSError, EOFError, pickle.UnpicklingError):
+        except (OSError, EOFError, ValueError, pickle.UnpicklingError):
             raise ProcessEndedError from None
 
     def _tell(self, what: object) -> None:

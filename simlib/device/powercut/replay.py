@@ -7,13 +7,16 @@ takes hundreds of times as long.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from functools import partial
+from itertools import product
 
 from simlib.device.device import Device
 from simlib.device.flash import PowerCut
 from simlib.device.powercut.case import SweepCase, SweepOptions, build_case
 from simlib.device.powercut.cells import Situation, cells_of
 from simlib.device.powercut.event import BOOT, CONFIRM, Booted, Event, performed
+from simlib.device.powercut.second import NUMBER, Tally
 from simlib.device.powercut.verdict import Fate, Judge
 from simlib.device.tears import erase_variants, write_variants
 
@@ -30,25 +33,48 @@ def replay(
     for number, (course, nth) in enumerate(_operations(case), start=1):
         if numbers is None or number in numbers:
             for tear in options.tears:
-                cut = _Cut(nth, tear, options.seed << 32 | number, way=0)
-                found = [judge.fate(_after(case, course, cut))]
-                while len(found) < cut.ways:
-                    cut.way += 1
-                    found.append(judge.fate(_after(case, course, cut)))
-                fates[number, tear] = tuple(found)
+                cut = _Cut(nth, tear, options.seed << 32 | number)
+                struck = cut.ways_on(case.make, course)
+                fates[number, tear] = tuple(judge.fate(situation) for situation in struck)
     return fates
+
+
+def replay_second(options: SweepOptions, numbers: Collection[int]) -> Tally:
+    """What all second cuts lead to together after first cuts in these operations."""
+    case = build_case(options)
+    judge = Judge(case, lambda event, at: _plainly(case, event, at), remembered=0)
+    tally = Tally()
+    for number, (course, nth) in enumerate(_operations(case), start=1):
+        if number not in numbers:
+            continue
+        for tear in options.tears:
+            first_cut = _Cut(nth, tear, options.seed << 32 | number)
+            for first in first_cut.ways_on(case.make, course):
+                recovering = _device_in(case, first)
+                performed(BOOT, recovering)
+                for second, again in product(range(1, recovering.flash.ops + 1), options.tears):
+                    second_cut = _Cut(second, again, options.seed << 32 | NUMBER)
+                    for left in second_cut.ways_on(partial(_device_in, case, first), (BOOT,)):
+                        tally = tally.plus(Tally.of(judge.fate(left)))
+    return tally
 
 
 class _Cut:
     """Power fails in the `nth` operation of a course, from 1, torn the `way`-th way, from 0."""
 
-    def __init__(self, nth: int, tear: str, seed: int, way: int) -> None:
+    def __init__(self, nth: int, tear: str, seed: int) -> None:
         self.nth = nth
         self.tear = tear
         self.seed = seed
-        self.way = way
-        self.ways = 0  # how many there are; known once it has struck
+        self.way = 0
+        self.ways = 1  # how many there are; known once it has struck
         self._seen = 0
+
+    def ways_on(self, make: Callable[[], Device], course: Course) -> Iterator[Situation]:
+        """What each way to tear it leaves of a device fresh from `make`."""
+        while self.way < self.ways:
+            yield _struck(make(), course, self)
+            self.way += 1
 
     def arm(self, device: Device) -> None:
         """Let it strike in what the device does from now on."""
@@ -87,9 +113,8 @@ def _operations(case: SweepCase) -> Iterator[tuple[Course, int]]:
             return  # nothing to confirm and nothing to revert
 
 
-def _after(case: SweepCase, course: Course, cut: _Cut) -> Situation:
+def _struck(device: Device, course: Course, cut: _Cut) -> Situation:
     """The device when its power has failed."""
-    device = case.make()
     cut.arm(device)
     try:
         for event in course:
@@ -99,11 +124,16 @@ def _after(case: SweepCase, course: Course, cut: _Cut) -> Situation:
     raise ValueError(f"operation: found {cut.nth}, expected one of the course")
 
 
-def _plainly(case: SweepCase, event: Event, at: Situation) -> tuple[Hashable, Situation]:
-    """What `event` tells of a fresh device with these bytes, and what it leaves."""
+def _device_in(case: SweepCase, at: Situation) -> Device:
     device = case.make()
     device.flash.damage(0, b"".join(at.cells))
     device.counter_register = at.counter
+    return device
+
+
+def _plainly(case: SweepCase, event: Event, at: Situation) -> tuple[Hashable, Situation]:
+    """What `event` tells of a fresh device with these bytes, and what it leaves."""
+    device = _device_in(case, at)
     if not event.resets:
         device.running_slot = at.running_slot
     told = performed(event, device)

@@ -43,6 +43,11 @@ class Stand:
         self.phases = walk(self._runner, self._case)
         self.ops = sum(phase.ops for phase in self.phases)
 
+    @property
+    def executed(self) -> int:
+        """How many events have been worked out on real bytes."""
+        return self._runner.executed
+
     def swept(self, block: range) -> list[CutOperation]:
         """What cuts in the operations with these numbers lead to."""
         return [self._cut(moment) for moment in moments(self.phases, block.start, block.stop - 1)]
