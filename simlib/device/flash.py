@@ -17,85 +17,35 @@ Leaves to others: where partitions lie (`partitions`) and what the bytes mean.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING
 
 from simlib.device.access import CHANGED, SectorAccess
+from simlib.device.cell_faults import CellFaults
 from simlib.device.meter import Meter, ceil_div
+from simlib.device.nor import (
+    LARGEST_WRITE_BYTES,
+    FlashError,
+    FlashErrorKind,
+    FlashState,
+    Geometry,
+    PowerCut,
+    Region,
+)
 from simlib.device.tears import TEARS, torn
-from simlib.errors import SimlibError
 
 if TYPE_CHECKING:
     from simlib.scenario.calibration import FlashProfile
 
-LARGEST_WRITE_BYTES: Final = 1024
-"""Most bytes in one write call: MCUboot's copy buffer (`BUF_SZ` in boot/bootutil/src/loader.c)."""
-
-
-class FlashErrorKind(StrEnum):
-    """Why an operation was refused."""
-
-    OUT_OF_RANGE = "out-of-range"
-    OUT_OF_PARTITION = "out-of-partition"
-    UNALIGNED = "unaligned"
-    TOO_LARGE = "too-large"
-    NOT_ERASED = "not-erased"
-    POWER_OFF = "power-off"
-    WRITE_FAILED = "write-failed"
-
-
-class FlashError(SimlibError):
-    """The driver refused an operation; nothing was changed. `kind` says which rule it broke."""
-
-    def __init__(self, kind: FlashErrorKind, message: str) -> None:
-        super().__init__(f"{kind}: {message}")
-        self.kind = kind
-
-
-class PowerCut(SimlibError):
-    """Power failed in the middle of a flash operation; nothing works until `Flash.power_on`."""
-
-
-class Region(NamedTuple):
-    """A part of the flash, from byte `start` to before `stop`, whose erase unit is several sectors [byte]."""
-
-    start: int
-    stop: int
-    erase_size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Geometry:
-    """Sizes in bytes; `erased_value` is 0xFF or 0x00.
-
-    A sector is the smallest erase unit; `regions` are the parts with a larger one, a multiple of it.
-    """
-
-    sector_size: int
-    write_size: int
-    erased_value: int
-    regions: tuple[Region, ...] = ()
-
-    def erase_size(self, offset: int) -> int:
-        """How many bytes an erase at `offset` sets to the erased value."""
-        for region in self.regions:
-            if region.start <= offset < region.stop:
-                return region.erase_size
-        return self.sector_size
-
-
-@dataclass(frozen=True, slots=True)
-class FlashState:
-    """All of a flash at one moment, for `Flash.restore`."""
-
-    content: bytes
-    wear: tuple[int, ...]
-    erases: int
-    writes: int
-    bytes_written: int
-    op_end_ns: tuple[int, ...]
-    op_end_nj: tuple[int, ...]
+__all__ = [
+    "LARGEST_WRITE_BYTES",
+    "Flash",
+    "FlashError",
+    "FlashErrorKind",
+    "FlashState",
+    "Geometry",
+    "PowerCut",
+    "Region",
+]
 
 
 class Flash:
@@ -143,8 +93,8 @@ class Flash:
         self._cut_at = 0  # the number of the operation that power fails in; 0: none
         self._tear = "none"
         self._tear_seed = 0
-        self._stuck: dict[int, tuple[int, int]] = {}  # by offset: which bits do not move, and what they read
-        self._failing: Callable[[int, int], bool] | None = None
+        self._faults = CellFaults()
+        self._faulty = False  # whether there are any: asked at every write
 
     @property
     def ops(self) -> int:
@@ -183,7 +133,7 @@ class Flash:
             self.on_operation(offset, None)
         if len(self.op_end_ns) + 1 == self._cut_at:
             self._fail_erase(offset)
-        if self.geometry.regions or self._stuck:
+        if self.geometry.regions or self._faulty:
             self._erase_unit(offset)
         else:
             self._cells[offset : offset + sector] = self._erased_sector
@@ -217,15 +167,15 @@ class Flash:
         before = cells[offset:end]
         if before != self._erased_chunk[:n]:
             self._need_erased(offset, before, data)
-        if self._failing is not None and self._failing(offset, len(self.op_end_ns)):
+        if self._faulty and self._faults.fails(offset, len(self.op_end_ns)):
             raise FlashError(FlashErrorKind.WRITE_FAILED, f"write at {offset}: the driver reports a failure")
         if self.on_operation is not None:
             self.on_operation(offset, data)
         if len(self.op_end_ns) + 1 == self._cut_at:
             self._fail_write(offset, data)
         cells[offset:end] = data
-        if self._stuck:
-            self._hold_stuck(offset, end)
+        if self._faulty:
+            self._faults.hold(cells, offset, end)
         if not own:
             self.access.change(first, last)
         self._count_write(n)
@@ -243,8 +193,7 @@ class Flash:
             not self._powered
             or self._cut_at
             or self.on_operation is not None
-            or self._failing is not None
-            or self._stuck
+            or self._faulty
             or offset < 0
             or not 0 < n <= (number + 1) * sector - offset
             or end > self.size_bytes
@@ -275,8 +224,10 @@ class Flash:
     def stick(self, offset: int, bits: int, value: int) -> None:
         """From now on the `bits` of the byte at `offset` read as those of `value`, whatever is done to it."""
         self._need_range(offset, 1)
-        self._stuck[offset] = (bits & 0xFF, value & bits)
-        self.damage(offset, bytes([self._cells[offset] & ~bits & 0xFF | value & bits]))
+        self._faults.stick(offset, bits, value)
+        self._faulty = True
+        self._faults.hold(self._cells, offset, offset + 1)
+        self.access.change(offset // self._sector, offset // self._sector)
 
     def fail_writes(self, fails: Callable[[int, int], bool] | None) -> None:
         """Let writes fail: `fails` is given the offset and how many operations took place before.
@@ -284,7 +235,8 @@ class Flash:
         A write that fails changes nothing, and the driver says so (`FlashError` WRITE_FAILED). None: all is
         well again.
         """
-        self._failing = fails
+        self._faults.failing = fails
+        self._faulty = bool(self._faults)
 
     def arm_cut(self, op: int, tear: str, seed: int = 0) -> None:
         """Let power fail in the `op`-th operation from now, counted from 1, with this tear.
@@ -340,13 +292,8 @@ class Flash:
     def _erase_unit(self, offset: int) -> None:
         end = offset + self.erase_size(offset)
         self._cells[offset:end] = bytes([self.geometry.erased_value]) * (end - offset)
-        self._hold_stuck(offset, end)
+        self._faults.hold(self._cells, offset, end)
         self.access.change(offset // self._sector, (end - 1) // self._sector)
-
-    def _hold_stuck(self, start: int, end: int) -> None:
-        for offset, (bits, value) in self._stuck.items():
-            if start <= offset < end:
-                self._cells[offset] = self._cells[offset] & ~bits & 0xFF | value
 
     def _need_power(self) -> None:
         if not self._powered:
@@ -377,9 +324,8 @@ class Flash:
         old = int.from_bytes(before, "little")
         new = int.from_bytes(data, "little")
         set_back = new & ~old if self.geometry.erased_value else old & ~new
-        for at, (bits, _) in self._stuck.items():  # which no driver knows of
-            if offset <= at < offset + len(data):
-                set_back &= ~(bits << 8 * (at - offset))
+        if self._faulty:
+            set_back = self._faults.movable(set_back, offset, len(data))
         if set_back:
             at = offset + ((set_back & -set_back).bit_length() - 1) // 8
             raise FlashError(FlashErrorKind.NOT_ERASED, f"write at {offset}: the byte at {at} is not erased")

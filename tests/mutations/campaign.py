@@ -29,6 +29,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from tests.mutations.dice import Family
+from tests.mutations.guard import prepare
 from tests.mutations.tally import Tally
 
 PART_CASES = 500
@@ -67,8 +68,6 @@ def run_part(seed: int, part: Part, running: Any = None) -> Tally:
 
 def work(seed: int, parts: Connection, running: Any) -> None:
     """A worker: parts come in, tallies go out, None ends it."""
-    from tests.mutations.guard import prepare
-
     prepare()
     while (part := parts.recv()) is not None:
         tally = run_part(seed, part, running)
@@ -168,6 +167,7 @@ def main(given: list[str] | None = None) -> int:
     if (asked.family is None) != (asked.case is None):
         parser.error("--family and --case go together")
     if asked.case is not None:
+        prepare()
         tally = run_part(asked.seed, (Family[asked.family.upper()], asked.case, asked.case + 1))
         for name, way in tally.ways.items():
             print(f"{name}: {', '.join(way.verdicts)} after {', '.join(way.done) or 'nothing'}")

@@ -28,9 +28,9 @@ def brought(at: Target, manifest: bytes, blob: bytes) -> str:
     device = at.start()
     before = at.spared()
     reason = install(device, (release_key().public(),), manifest, blob)
+    expect(at.spared() == before, "the update has changed more than it may before a boot")
     if reason is not Reason.NONE:
         check_refusal(reason, device.journal[-1].detail)
-        expect(at.spared() == before, "a refused update has changed more than it may")
         booted = boot(device)
         if device.layout.on_request or is_undisturbed(at, booted):
             expect_undisturbed(at, booted)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from simlib.delta import apply_patch, read_envelope
 from simlib.device import layouts
 from simlib.errors import Refused
+from simlib.release import Manifest
 from simlib.security.encryption import ctr_crypt
 from tests.mutations import manifests, wrapping
 from tests.mutations.anatomy import ENCEC, ENCX
@@ -93,15 +94,23 @@ def applied(dice: Dice, traced: bool) -> Outcome:
     return judged("patches, applied", done, verdict, patch_bound(patch, limit), traced=traced)
 
 
-def installed(dice: Dice, traced: bool) -> Outcome:
-    """A patch by a malicious publisher: every hash is right and the manifest is signed."""
-    at = one_of(dice, MAKE_PATCHES, special_in=20)
+@dataclass
+class _Artefact:
+    """A patch on its way to a device, and what its manifest is to say."""
+
+    at: Target
+    cover: Cover
+    facts: Manifest
+    done: tuple[str, ...]
+
+
+def _made_for(dice: Dice, at: Target) -> _Artefact:
+    """A patch to a mutated image, or a mutated one to a genuine image, whose hashes are right."""
     base = at.running.clear
     if dice.chance(1, 40):
         base = dice.one(library()).clear
     role = dice.one(ROLES) if dice.chance(1, 6) else at.good_role
     goal = genuine(role, dice.one((at.form,) * 9 + FORMS), at.encrypted ^ dice.chance(1, 16))
-    done: tuple[str, ...] = ()
     promised = goal.clear
     if dice.chance(1, 4):
         mutant = mutate(dice, as_it_lies(goal))
@@ -113,68 +122,82 @@ def installed(dice: Dice, traced: bool) -> Outcome:
         if content.instructions is not None and dice.chance(1, 2):
             promised = made_of(base, content.instructions)
             done = (*done, "its result promised")
-    cover = Cover.of(base, promised, payload)
-    facts = manifests.patch_facts(base, goal, payload, None)
-    image_sha256, image_size, codec = sha256(promised).digest(), len(promised), "bsdiff4"
-    if dice.chance(1, 24):
-        envelope_field(dice, cover, tuple(image.clear for image in library()))
-        done = (*done, "envelope_field")
-        if dice.chance(1, 2):  # the manifest follows where it can
-            image_sha256, image_size = cover.result_sha256, min(cover.result_size, (1 << 32) - 1)
-            codec = cover.codec.decode("latin-1")[:64] or codec
-    patch = blob = cover.encode()
-    wrapped_key = None
-    if at.encrypted and (at.form.wrap not in WRAPS_OF_PATCHES and dice.chance(7, 8)):
-        pass  # such a key is not for patches: they travel in the clear, but for a few that are refused
-    elif at.encrypted ^ dice.chance(1, 40):
-        key = bytes(range(at.form.content_key_bytes))
-        wrapped_key, blob = (
-            wrapping.wrapped_for_the_device(key, replace(at.form, hmac_hash="sha256")),
-            ctr_crypt(key, patch),
-        )
-        if dice.chance(1, 40):
-            kind = {129: ENCEC, 113: ENCEC}.get(len(wrapped_key), ENCX)
-            wrapped_key = wrapping.other_wrap(dice, at.running, kind, wrapped_key)
-            done = (*done, "other_wrap")
     facts = replace(
-        facts,
+        manifests.patch_facts(base, goal, payload, None),
+        image_sha256=sha256(promised).digest(),
+        image_size=len(promised),
+    )
+    return _Artefact(at, Cover.of(base, promised, payload), facts, done)
+
+
+def _with_odd_envelope(dice: Dice, artefact: _Artefact) -> None:
+    """The envelope says something else, and so does the manifest where it can."""
+    cover = artefact.cover
+    envelope_field(dice, cover, tuple(image.clear for image in library()))
+    artefact.done = (*artefact.done, "envelope_field")
+    if dice.chance(1, 2):
+        artefact.facts = replace(
+            artefact.facts,
+            image_sha256=cover.result_sha256,
+            image_size=min(cover.result_size, (1 << 32) - 1),
+            codec=cover.codec.decode("latin-1")[:64] or artefact.facts.codec,
+        )
+
+
+def _travelling(dice: Dice, artefact: _Artefact) -> bytes:
+    """The blob, encrypted where it is for such a device; now and then where it is not."""
+    at, patch = artefact.at, artefact.cover.encode()
+    if at.encrypted and at.form.wrap not in WRAPS_OF_PATCHES and dice.chance(7, 8):
+        return patch
+    if not at.encrypted ^ dice.chance(1, 40):
+        return patch
+    key = bytes(range(at.form.content_key_bytes))
+    wrapped_key = wrapping.wrapped_for_the_device(key, replace(at.form, hmac_hash="sha256"))
+    if dice.chance(1, 40):
+        kind = ENCEC if at.form.wrap == "ecies-p256" else ENCX
+        wrapped_key = wrapping.other_wrap(dice, at.running, kind, wrapped_key)
+        artefact.done = (*artefact.done, "other_wrap")
+    artefact.facts = replace(artefact.facts, wrapped_key=wrapped_key)
+    return ctr_crypt(key, patch)
+
+
+def installed(dice: Dice, traced: bool) -> Outcome:
+    """A patch by a malicious publisher: every hash is right and the manifest is signed."""
+    at = one_of(dice, MAKE_PATCHES, special_in=20)
+    artefact = _made_for(dice, at)
+    if dice.chance(1, 24):
+        _with_odd_envelope(dice, artefact)
+    blob = _travelling(dice, artefact)
+    facts = replace(
+        artefact.facts,
         blob_sha256=sha256(blob).digest(),
         blob_size=len(blob),
-        base_sha256=sha256(base).digest(),
-        image_sha256=image_sha256,
-        image_size=image_size,
-        wrapped_key=wrapped_key,
-        codec=codec,
+        base_sha256=sha256(at.running.clear).digest(),
         hardware=dice.one(REVISIONS) if at.special == "of a revision" else (),
     )
-    manifest = manifests.sign_promises(facts)
-    manifest, blob, done = _more_done(dice, manifest, blob, done)
-    bound = 4 * image_size_within(at, image_size) + 6 * MIB + DEVICE_BYTES
-
-    def verdict() -> str:
-        return brought(at, manifest, blob)
-
-    return judged("patches, installed", done, verdict, bound, traced=traced)
-
-
-def image_size_within(at: Target, size: int) -> int:
-    """What the device makes of a patch at the most [byte]."""
-    return size if size <= SLOT_BYTES else 0
+    manifest, blob, more = _more_done(dice, manifests.sign_promises(facts), blob)
+    declared = facts.image_size if facts.image_size <= SLOT_BYTES else 0
+    bound = 4 * declared + 6 * MIB + DEVICE_BYTES
+    return judged(
+        "patches, installed",
+        (*artefact.done, *more),
+        lambda: brought(at, manifest, blob),
+        bound,
+        traced=traced,
+    )
 
 
-def _more_done(
-    dice: Dice, manifest: bytes, blob: bytes, done: tuple[str, ...]
-) -> tuple[bytes, bytes, tuple[str, ...]]:
+def _more_done(dice: Dice, manifest: bytes, blob: bytes) -> tuple[bytes, bytes, tuple[str, ...]]:
     """Now and then the manifest is odd as well, signed or not, or the blob is not the one it is for."""
     match dice.below(48):
         case 0 | 1:
-            return manifests.change_a_fact(dice, manifest), blob, (*done, "change_a_fact")
+            return manifests.change_a_fact(dice, manifest), blob, ("change_a_fact",)
         case 2:
-            return manifests.disturb_the_document(dice, manifest), blob, (*done, "disturb_the_document")
+            return manifests.disturb_the_document(dice, manifest), blob, ("disturb_the_document",)
         case 3:
             blind = dice.one(OF_BYTES)
-            return blind(dice, manifest), blob, (*done, f"{blind.__name__} of the manifest")
+            return blind(dice, manifest), blob, (f"{blind.__name__} of the manifest",)
         case 4:
             blind = dice.one(OF_BYTES)
-            return manifest, blind(dice, blob), (*done, f"{blind.__name__} of the blob")
-    return manifest, blob, done
+            return manifest, blind(dice, blob), (f"{blind.__name__} of the blob",)
+    return manifest, blob, ()
