@@ -1,4 +1,4 @@
-"""The project's few commands, on the standard library alone: run, test, lab and lock.
+"""The project's few commands, on the standard library alone: run, test, lab, lock and hardware.
 
 The first command that needs them makes `.venv` and installs the packages of a lock into it:
 `requirements.lock` to run, `requirements-dev.lock` to test. A lock pins every package by version and hash;
@@ -8,6 +8,9 @@ simlib itself is then installed from the checkout without resolving anything.
 building and installing, of Python's version and of the checkout's place. The stamp says "incomplete" from the
 first moment until everything is in, so a set-up that failed or was interrupted is done again from the start.
 An environment without a stamp is somebody's own and stays untouched.
+
+What talks to a token and to a TPM is optional: `hardware` adds it to a complete `.venv`, from a lock of its
+own. Nothing depends on it, and what cannot be added is named and done without.
 """
 
 import contextlib
@@ -37,6 +40,10 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parent
 MAIN_PRESET = "escooter-120k"
 LOCKS = {"run": "requirements.lock", "dev": "requirements-dev.lock"}
+HARDWARE_LOCK = "requirements-hardware.lock"
+BUILT_HERE = "tpm2-pytss"  # comes as source only, and is compiled against the system's tpm2-tss
+# What it is built with; it asks for these, and a build without an environment of its own has to have them.
+BUILT_WITH = ("setuptools>=77", "setuptools-scm>=8", "pkgconfig>=1.5", "pycparser>=2.22")
 STAMP = "simlib-setup.json"
 USAGE = """\
 usage: python3 tasks.py COMMAND [ARGUMENT...]
@@ -44,7 +51,8 @@ usage: python3 tasks.py COMMAND [ARGUMENT...]
   run [PRESET|FILE] [ARGUMENT...]  simulate (escooter-120k unless named); arguments go to `simlib run`
   test [ARGUMENT...]               lint, format, types, import order, tests; arguments go to pytest
   lab [ARGUMENT...]                JupyterLab on the notebooks
-  lock [ARGUMENT...]               make both locks anew, with uv (--upgrade: newest versions)
+  lock [ARGUMENT...]               make the locks anew, with uv (--upgrade: newest versions)
+  hardware                         add what talks to a token (PKCS#11) and to a TPM, where that is possible
 
 Each sets .venv up first if it has to, from the lock: that needs the Python package registry.
 """
@@ -245,6 +253,57 @@ def install(environment: Environment, profile: str) -> None:
     checked("simlib itself", [*pip, "--no-build-isolation", "-e", str(environment.root)])
 
 
+def blocks_of(lock: str) -> dict[str, str]:
+    """The text of a lock for each of its packages: the pin and its hashes."""
+    blocks: dict[str, str] = {}
+    name = ""
+    for line in lock.splitlines(keepends=True):
+        if not line.startswith(" "):
+            name = line.partition("==")[0]
+        blocks[name] = blocks.get(name, "") + line
+    return blocks
+
+
+def add_hardware(environment: Environment) -> list[str]:
+    """Add what the hardware lock holds; what could not be added, and what stands in for it, a line each.
+
+    The packages come as wheels, except one, which is compiled with the others at hand.
+    """
+    text = (environment.root / HARDWARE_LOCK).read_text(encoding="utf-8")
+    wanted = hashlib.sha256(text.encode()).hexdigest()
+    with alone(environment.root / ".venv.lock"):
+        stamp = read_stamp(environment)
+        if stamp.get("hardware") == wanted:
+            return []
+        blocks = blocks_of(text)
+        built = blocks.pop(BUILT_HERE)
+        wheels = "".join(blocks.values())
+        if not installs(environment, wheels, ["--only-binary", ":all:"]):
+            return ["python-pkcs11 could not be installed: keys are kept in encrypted files"]
+        pkg_config = shutil.which("pkg-config")
+        if pkg_config is None or step([pkg_config, "--exists", "tss2-esys"]):
+            found = "pkg-config" if pkg_config is None else "libtss2-dev"
+            return [f"{BUILT_HERE} needs {found}, which is not here: a model of the TPM's counter stands in"]
+        if not installs(environment, built, ["--no-build-isolation"]):
+            return [f"{BUILT_HERE} could not be built: a model of the TPM's counter stands in"]
+        write_stamp(environment, {**stamp, "hardware": wanted})
+    return []
+
+
+def installs(environment: Environment, lock: str, options: Sequence[str]) -> bool:
+    """Whether pip could install the packages of a lock given as text, by their hashes."""
+    with tempfile.TemporaryDirectory(prefix="simlib-hardware-") as scratch:
+        path = Path(scratch) / "requirements.lock"
+        path.write_text(lock, encoding="utf-8")
+        command = [str(environment.command("python")), "-m", "pip", "install", "--quiet", "--no-deps"]
+        command += ["--disable-pip-version-check", "--no-user", "--require-hashes", *options]
+        try:
+            checked("the hardware's packages", [*command, "-r", str(path)])
+        except TaskError:
+            return False
+    return True
+
+
 def checked(what: str, command: Sequence[str]) -> None:
     """Run one step of the set-up; its own messages are above ours if it fails."""
     # Packages from outside the environment would be taken for installed ones.
@@ -362,32 +421,57 @@ def summary(outcomes: Sequence[tuple[str, int, float]], counts: tuple[int, int, 
     return "\n".join(["", *lines, f"{passed} passed, {failed} failed, {skipped} skipped", ""])
 
 
-def lock(arguments: Sequence[str]) -> int:
-    """Both locks, for every system and Python this project runs on; a developer's task, with uv.
+def hardware(arguments: Sequence[str]) -> int:
+    """Add what talks to a token and to a TPM; exit status 3 where some of it cannot be had."""
+    environment = Environment(ROOT)
+    set_up(environment, "dev")
+    missing = add_hardware(environment)
+    for line in missing:
+        say(line)
+    return 3 if missing else 0
 
-    The development lock is made first and holds the other one to its versions. A lock that exists is kept to
+
+def lock(arguments: Sequence[str]) -> int:
+    """The locks, for every system and Python this project runs on; a developer's task, with uv.
+
+    The development lock is made first and holds the others to its versions. A lock that exists is kept to
     unless the arguments say otherwise (`--upgrade`, `--upgrade-package NAME`).
     """
     uv = shutil.which("uv")
     if uv is None:
         raise TaskError("uv: not found on the path; it makes the locks (pip install uv)", status=3)
-    build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    build = pyproject["build-system"]["requires"]
+    extra = pyproject["project"]["optional-dependencies"]["hardware"]
     with tempfile.TemporaryDirectory(prefix="simlib-lock-") as scratch:
         backend = Path(scratch) / "build-backend.in"
         backend.write_text("\n".join(build) + "\n", encoding="utf-8")
-        compile_ = [uv, "pip", "compile", "pyproject.toml", str(backend), "--universal", "--generate-hashes"]
+        devices = Path(scratch) / "hardware.in"
+        devices.write_text("\n".join([*extra, *BUILT_WITH]) + "\n", encoding="utf-8")
+        sources = ["pyproject.toml", str(backend)]
+        compile_ = [uv, "pip", "compile", "--universal", "--generate-hashes"]
         # one version of a package for every Python where there is one; no addresses and no paths
         compile_ += ["--python-version", "3.11", "--fork-strategy", "fewest"]
         compile_ += ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--quiet"]
-        for profile, options in (("dev", ["--extra", "dev"]), ("run", ["-c", LOCKS["dev"]])):
-            say(f"making {LOCKS[profile]}")
-            status = step([*compile_, *options, "--output-file", LOCKS[profile], *arguments])
+        for name, options in (
+            (LOCKS["dev"], [*sources, "--extra", "dev"]),
+            (LOCKS["run"], [*sources, "-c", LOCKS["dev"]]),
+            (HARDWARE_LOCK, [str(devices), "-c", LOCKS["dev"]]),
+        ):
+            say(f"making {name}")
+            status = step([*compile_, *options, "--output-file", name, *arguments])
             if status:
-                raise TaskError(f"{LOCKS[profile]}: uv failed with exit status {status}; left as it was")
+                raise TaskError(f"{name}: uv failed with exit status {status}; left as it was")
     return 0
 
 
-TASKS: dict[str, Callable[[Sequence[str]], int]] = {"run": run, "test": test, "lab": lab, "lock": lock}
+TASKS: dict[str, Callable[[Sequence[str]], int]] = {
+    "run": run,
+    "test": test,
+    "lab": lab,
+    "lock": lock,
+    "hardware": hardware,
+}
 
 
 def main(arguments: Sequence[str]) -> int:

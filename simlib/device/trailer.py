@@ -210,10 +210,15 @@ class Trailer:
         return int(size)
 
     def content_key(self, slot: int) -> bytes | None:
-        """The content key kept for this slot's image; None where none was: an erased field is no key."""
+        """The content key kept for this slot's image; None where none was: an erased field is no key.
+
+        One of AES-128 leaves the second half of the field erased.
+        """
         if self.area.is_erased(self.map.key(slot), CONTENT_KEY_SIZE):
             return None
-        return self.area.read(self.map.key(slot), CONTENT_KEY_SIZE)
+        half = CONTENT_KEY_SIZE // 2
+        short = self.area.is_erased(self.map.key(slot) + half, half)
+        return self.area.read(self.map.key(slot), half if short else CONTENT_KEY_SIZE)
 
     def status_units(self) -> int:
         """The number of the highest status unit written, counted from 1; 0: none."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import matplotlib.pyplot as plt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.transforms import ScaledTranslation
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,18 @@ COMPONENTS: Final = (
 )
 BYTES_COLOUR: Final = COMPONENTS[0][1]
 
+# What lies in a flash, and how a power cut ends. The new image has the colour of the updated, whether it lies
+# somewhere or runs; the old one is light, like who has not begun, and has the tone of flash memory.
+OLD_IMAGE: Final = Look("#d9cd9f", "")
+NEW_IMAGE: Final = Look(LOOKS["updated"].colour, "")
+TRAILER: Final = Look(COMPONENTS[0][1], "")
+FATES: Final = {
+    "new": NEW_IMAGE,
+    "old": OLD_IMAGE,
+    "stuck": LOOKS["lost"],
+    "bricked": LOOKS["bricked"],
+}
+
 
 def axes(ax: Axes | None) -> Axes:
     """The axes given, or those of a new figure."""
@@ -66,3 +81,20 @@ def legend(ax: Axes, *, reverse: bool = False) -> None:
     if reverse:
         handles, labels = handles[::-1], labels[::-1]
     ax.legend(handles, labels, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+
+
+def legend_below(ax: Axes, handles: Sequence[Artist] | None = None, *, gap_pt: float = 36) -> None:
+    """Under the axes, `gap_pt` points below them, of these `handles` or of what has a label."""
+    shown = list(handles) if handles is not None else ax.get_legend_handles_labels()[0]
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    below = ax.transAxes + ScaledTranslation(0, -gap_pt / 72, figure.dpi_scale_trans)
+    columns = len(shown) if len(shown) <= 4 else -(-len(shown) // 2)
+    ax.legend(
+        handles=shown,
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0),
+        bbox_transform=below,
+        ncols=columns,
+        frameon=False,
+    )

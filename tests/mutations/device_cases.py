@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from hashlib import sha256
 
@@ -39,8 +40,18 @@ def brought(at: Target, manifest: bytes, blob: bytes) -> str:
         return reason
     booted = boot(device)
     expect(not is_undisturbed(at, booted), f"installed, and then {booted}")
+    _expect_promised(manifest, blob, booted)
     expect_taken(at, booted)
     return ACCEPTED
+
+
+def _expect_promised(manifest: bytes, blob: bytes, booted: Boot) -> None:
+    """What runs is what the manifest said. The hash of an encrypted image in full is not the device's."""
+    facts = json.loads(manifests.document_of(manifest))
+    expect(facts["version"] == str(booted.version), f"installed, and runs {booted.version}")
+    expect(booted.image_sha256 is not None, "installed, and nothing runs")
+    if facts["kind"] == "delta" or not dissect(blob).encrypted:
+        expect(facts["image_sha256"] == booted.image_sha256.hex(), "installed, and runs other bytes")
 
 
 def is_undisturbed(at: Target, booted: Boot) -> bool:

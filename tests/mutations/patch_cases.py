@@ -172,7 +172,6 @@ def installed(dice: Dice, traced: bool) -> Outcome:
         artefact.facts,
         blob_sha256=sha256(blob).digest(),
         blob_size=len(blob),
-        base_sha256=sha256(at.running.clear).digest(),
         hardware=dice.one(REVISIONS) if at.special == "of a revision" else (),
     )
     manifest, blob, more = _more_done(dice, manifests.sign_promises(facts), blob)

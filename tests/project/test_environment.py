@@ -20,6 +20,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCKS = ("requirements.lock", "requirements-dev.lock")
+HARDWARE_LOCK = "requirements-hardware.lock"
 REQUIRED = ("jupyterlab", "simpy", "pandas", "matplotlib", "cryptography", "bsdiff4")
 # A conda package that carries what the registry of Python packages calls by another name.
 CONDA_NAMES = {"matplotlib-base": "matplotlib"}
@@ -101,7 +102,7 @@ def test_conda_installs_the_project_from_the_checkout_and_uses_no_default_channe
     assert (option, what) == ("-e", ".[dev]")
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", [*LOCKS, HARDWARE_LOCK])
 def test_a_lock_holds_versions_and_hashes_and_nothing_else(lock: str) -> None:
     """So no address, no path, no comment, and no package without a hash."""
     lines = (ROOT / lock).read_text(encoding="utf-8").splitlines()
@@ -132,6 +133,18 @@ def test_a_lock_satisfies_every_bound_on_every_system(lock: str, target: dict[st
 @pytest.mark.parametrize("target", TARGETS, ids=lambda t: f"{t['platform_system']}-{t['python_version']}")
 def test_the_development_lock_holds_all_of_the_other_in_the_same_versions(target: dict[str, str]) -> None:
     assert set(pins("requirements.lock", target)) <= set(pins("requirements-dev.lock", target))
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda t: f"{t['platform_system']}-{t['python_version']}")
+def test_the_hardware_lock_holds_what_the_extra_asks_for_and_changes_nothing_of_the_others(
+    target: dict[str, str],
+) -> None:
+    held, others = dict(pins(HARDWARE_LOCK, target)), dict(pins("requirements-dev.lock", target))
+    for asked_for in map(Requirement, PYPROJECT["project"]["optional-dependencies"]["hardware"]):
+        assert asked_for.specifier.contains(held[canonicalize_name(asked_for.name)])
+    shared = set(held) & set(others)
+    assert {"cffi", "cryptography"} <= shared
+    assert {name: held[name] for name in shared} == {name: others[name] for name in shared}
 
 
 @pytest.mark.parametrize("lock", LOCKS)

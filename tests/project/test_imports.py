@@ -6,6 +6,7 @@ import ast
 import importlib.metadata
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -129,6 +130,8 @@ def declared(requirements: list[str]) -> set[str]:
 
 RUNTIME = declared(PYPROJECT["project"]["dependencies"])
 DEVELOPMENT = declared(PYPROJECT["project"]["optional-dependencies"]["dev"])
+HARDWARE = declared(PYPROJECT["project"]["optional-dependencies"]["hardware"])
+OPTIONAL_NAMES = {"pkcs11": "python-pkcs11", "tpm2_pytss": "tpm2-pytss"}
 
 
 def test_simlib_imports_only_what_it_declares() -> None:
@@ -138,6 +141,17 @@ def test_simlib_imports_only_what_it_declares() -> None:
 
 def test_simlib_declares_only_what_it_imports() -> None:
     assert RUNTIME - set(distributions_of("simlib")) - NOT_IMPORTED == set()
+
+
+def test_the_optional_parts_are_loaded_by_name_where_they_are_used_and_nowhere_else() -> None:
+    """So that simlib does without them; what is loaded like this is Any to mypy, there or not."""
+    loaded = {
+        match[1]
+        for path in (ROOT / "simlib").rglob("*.py")
+        for match in re.finditer(r'import_module\("(\w+)"\)', path.read_text(encoding="utf-8"))
+    }
+    assert {OPTIONAL_NAMES.get(name, name) for name in loaded} == HARDWARE
+    assert not {name for name, _ in imported("simlib")} & loaded
 
 
 def test_the_tests_import_only_what_is_declared() -> None:

@@ -380,6 +380,99 @@ def test_the_last_line_counts_tests(
     assert text.count("FAILED") >= sum(status != 0 for _, status, _ in outcomes)
 
 
+# ---- the hardware's packages
+
+HARDWARE = (
+    "b==2 \\\n    --hash=sha256:00\ntpm2-pytss==3 \\\n    --hash=sha256:11\nc==1 \\\n    --hash=sha256:22\n"
+)
+
+
+class Hardware:
+    """The set-up of the hardware's packages, with pip and pkg-config noted instead of called."""
+
+    def __init__(self, checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.environment = checkout.environment
+        self.calls: list[tuple[list[str], list[str]]] = []
+        self.fails: tuple[str, ...] = ()
+        self.headers = True
+        (checkout.environment.root / "requirements-hardware.lock").write_text(HARDWARE)
+        monkeypatch.setattr(tasks, "installs", self.installs)
+        monkeypatch.setattr(tasks, "step", lambda command: 0 if self.headers else 1)
+        monkeypatch.setattr(tasks.shutil, "which", lambda name: name)
+
+    def installs(self, environment: object, lock: str, options: Sequence[str]) -> bool:
+        names = list(tasks.blocks_of(lock))
+        self.calls.append((names, list(options)))
+        return not set(self.fails) & set(names)
+
+    def add(self) -> list[str]:
+        self.calls.clear()
+        return tasks.add_hardware(self.environment)
+
+
+@pytest.fixture
+def hardware(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> Hardware:
+    checkout.set_up("dev")
+    return Hardware(checkout, monkeypatch)
+
+
+def test_a_lock_falls_into_its_packages_and_nothing_is_lost() -> None:
+    blocks = tasks.blocks_of(HARDWARE)
+    assert list(blocks) == ["b", "tpm2-pytss", "c"]
+    assert "".join(blocks.values()) == HARDWARE
+    assert tasks.BUILT_HERE in tasks.blocks_of((ROOT / tasks.HARDWARE_LOCK).read_text(encoding="utf-8"))
+
+
+def test_what_is_built_here_comes_after_what_it_is_built_with(hardware: Hardware) -> None:
+    assert hardware.add() == []
+    wheels, built = hardware.calls
+    assert wheels == (["b", "c"], ["--only-binary", ":all:"])
+    assert built == (["tpm2-pytss"], ["--no-build-isolation"])
+
+
+def test_the_hardware_is_added_once_and_again_when_its_lock_or_the_environment_is_new(
+    hardware: Hardware, checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hardware.add()
+    assert (hardware.add(), hardware.calls) == ([], [])
+    assert checkout.set_up("dev") == []
+    (hardware.environment.root / "requirements-hardware.lock").write_text(HARDWARE + "d==1 \\\n")
+    assert (hardware.add(), len(hardware.calls)) == ([], 2)
+    (hardware.environment.root / "requirements-dev.lock").write_text("a==3 \\n")
+    checkout.set_up("dev")
+    assert (hardware.add(), len(hardware.calls)) == ([], 2)
+
+
+@pytest.mark.parametrize(
+    ("fails", "headers", "calls", "says"),
+    [
+        (("b",), True, 1, "python-pkcs11 could not be installed: keys are kept in encrypted files"),
+        ((), False, 1, "tpm2-pytss needs libtss2-dev, which is not here: a model of the TPM's counter"),
+        (("tpm2-pytss",), True, 2, "tpm2-pytss could not be built: a model of the TPM's counter"),
+    ],
+)
+def test_what_cannot_be_added_is_named_with_what_stands_in_and_is_tried_again(
+    hardware: Hardware, fails: tuple[str, ...], headers: bool, calls: int, says: str
+) -> None:
+    hardware.fails, hardware.headers = fails, headers
+    for _ in range(2):
+        (line,) = hardware.add()
+        assert line.startswith(says)
+        assert len(hardware.calls) == calls
+    assert tasks.state_of(hardware.environment, "dev") == "ready"
+
+
+def test_the_task_says_what_is_missing_and_ends_with_the_status_of_a_missing_part(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tasks, "set_up", lambda environment, profile: None)
+    monkeypatch.setattr(tasks, "add_hardware", lambda environment: ["a line"])
+    assert tasks.main(["hardware"]) == 3
+    assert capsys.readouterr().err == "tasks.py: a line\n"
+    monkeypatch.setattr(tasks, "add_hardware", lambda environment: [])
+    assert tasks.main(["hardware"]) == 0
+
+
 # ---- the locks
 
 

@@ -200,7 +200,8 @@ def test_where_there_is_a_tpm_it_is_taken() -> None:
 
 
 def test_a_security_counter_begins_where_the_device_was_made_and_only_rises(tpm: CounterTpm) -> None:
-    tpm.define(FIRST_INDEX + 1).increment()
+    before = tpm.define(FIRST_INDEX + 1)
+    assert [before.increment() for _ in range(9)][-1] == 10
     tpm.undefine(FIRST_INDEX + 1)  # so that the counter below does not begin at one
     security = TpmSecurityCounter.provision(tpm.define(FIRST_INDEX), value=3)
     assert security.read() == 3

@@ -27,7 +27,7 @@ from simlib.device.bootloader.outcome import Boot, Swap
 from simlib.device.payload_cipher import PayloadCipher
 from simlib.device.places import Place, occupied
 from simlib.device.rebuild import rebuilt
-from simlib.device.trailer import CONTENT_KEY_SIZE, Magic, Trailer
+from simlib.device.trailer import Magic, Trailer
 from simlib.errors import Reason, Refused
 from simlib.firmware.header import parse_header
 from simlib.security.encryption import content_key_of, ctr_crypt
@@ -156,9 +156,6 @@ def _patch(device: Device, journal: Trailer) -> bytes:
     key = journal.content_key(0) if journal.map.encrypted else None
     if key is None:
         return blob
-    erased = bytes([device.config.erased_value]) * (CONTENT_KEY_SIZE // 2)
-    if key.endswith(erased):
-        key = key[: -len(erased)]  # an AES-128 key fills half of the field
     device.meter.aes_ctr(len(blob))
     return ctr_crypt(key, blob)
 

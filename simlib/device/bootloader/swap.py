@@ -130,11 +130,17 @@ def write_down(device: Device, kind: SwapType, candidate: Place) -> None:
 
 
 def describe(
-    trailer: Trailer, kind: SwapType, size: int, keys: list[bytes | None], *, confirmed: bool
+    trailer: Trailer,
+    kind: SwapType,
+    size: int,
+    keys: list[bytes | None],
+    *,
+    confirmed: bool,
+    units: int = 0,
 ) -> None:
-    """Fill an erased trailer with what a swap needs to be resumed, the magic last.
+    """Fill a trailer with what a swap needs to be resumed, the magic last.
 
-    Raises `Refused` WRITE_REFUSED where it does not read back, as in worn cells.
+    Nothing is in it yet but the status of `units` steps. Raises `Refused` WRITE_REFUSED where it does not read back, as in worn cells.
     """
     trailer.write_swap_type(kind)
     if confirmed:
@@ -144,10 +150,12 @@ def describe(
         if key is not None:
             trailer.write_content_key(slot, key)
     trailer.write_magic()
-    found = trailer.magic(), trailer.swap_type(), trailer.swap_size()
-    if found != (Magic.GOOD, kind, size):
+    state = trailer.state()
+    held = [trailer.content_key(slot) for slot in range(len(keys))] if trailer.map.encrypted else keys
+    found = (state.magic, state.copy_done, trailer.swap_type(), trailer.swap_size(), trailer.status_units())
+    if found != (Magic.GOOD, False, kind, size, units) or held != keys:
         raise Refused(
-            Reason.WRITE_REFUSED, f"trailer in {trailer.area.name}: found {found}, expected what was written"
+            Reason.WRITE_REFUSED, f"trailer in {trailer.area.name}: found another one than was written"
         )
 
 

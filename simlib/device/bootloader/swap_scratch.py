@@ -182,7 +182,7 @@ class _Work:
         self._bring_in(self.parts[0])
         for unit in range(3):
             trailer.write_status_unit(unit)
-        self._describe_again(trailer)
+        self._describe_again(trailer, units=trailer.status_units())
 
     def run(self, step: int) -> None:
         """One step of a region whose status the primary keeps."""
@@ -209,14 +209,16 @@ class _Work:
         coming = Place(device.area("scratch")) if step >= last + 1 else secondary
         return swap.ciphers(device, self.source, leaving, coming)
 
-    def _describe_again(self, trailer: Trailer, *, before: Callable[[], None] | None = None) -> None:
+    def _describe_again(
+        self, trailer: Trailer, *, units: int = 0, before: Callable[[], None] | None = None
+    ) -> None:
         """Write to `trailer`, which is erased or is by `before`, what stands in the source."""
         source = self.source
         kind, size, confirmed = source.swap_type(), source.swap_size(), source.state().image_ok
         keys = [source.content_key(0), source.content_key(1)] if source.map.encrypted else []
         if before is not None:
             before()
-        swap.describe(trailer, kind, size, keys, confirmed=confirmed)
+        swap.describe(trailer, kind, size, keys, confirmed=confirmed, units=units)
 
     def _fill_scratch(self) -> None:
         """Below the trailer that the scratch area has.

@@ -28,7 +28,7 @@ def replay(
 ) -> dict[tuple[int, str], tuple[Fate, ...]]:
     """The fates of `TornOperation`, by operation number and tear; `numbers` None: of every operation."""
     case = build_case(options)
-    judge = Judge(case, lambda event, at: _plainly(case, event, at), remembered=0)
+    judge = Judge(case, lambda event, at: plainly(case, event, at), remembered=0)
     fates = {}
     for number, (course, nth) in enumerate(_operations(case), start=1):
         if numbers is None or number in numbers:
@@ -42,7 +42,7 @@ def replay(
 def replay_second(options: SweepOptions, numbers: Collection[int]) -> Tally:
     """What all second cuts lead to together after first cuts in these operations."""
     case = build_case(options)
-    judge = Judge(case, lambda event, at: _plainly(case, event, at), remembered=0)
+    judge = Judge(case, lambda event, at: plainly(case, event, at), remembered=0)
     tally = Tally()
     for number, (course, nth) in enumerate(_operations(case), start=1):
         if number not in numbers:
@@ -131,7 +131,7 @@ def _device_in(case: SweepCase, at: Situation) -> Device:
     return device
 
 
-def _plainly(case: SweepCase, event: Event, at: Situation) -> tuple[Hashable, Situation]:
+def plainly(case: SweepCase, event: Event, at: Situation) -> tuple[Hashable, Situation]:
     """What `event` tells of a fresh device with these bytes, and what it leaves."""
     device = _device_in(case, at)
     if not event.resets:

@@ -80,7 +80,6 @@ class Token:
     def __init__(self, address: TokenAddress) -> None:
         self.address = address
         self.library: Any = _library()
-        self._objects: dict[tuple[int, str], Any] = {}
         self._process = os.getpid()
         self._module, self._token = self._find()
         self._session = self._log_in()
@@ -97,7 +96,6 @@ class Token:
         """The session, opened anew in a process that was forked since. python-pkcs11 holds its lock."""
         if self._process != os.getpid():
             self._process = os.getpid()
-            self._objects.clear()
             self._module.reinitialize()
             self._module, self._token = self._find()
             self._session = self._log_in()

@@ -1,0 +1,88 @@
+"""The power-cut sweep of every layout, payload, write size and erased value there is.
+
+python tests/powercut/matrix.py [--image-size BYTES] [--sector-size BYTES] [--second-cuts N|all] [--workers W]
+    [--layout NAME ...]
+
+A line for each sweep as it ends, and the sums. Exit status 1 where a layout other than `single-slot` bricks a
+device or leaves one that cannot be updated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import product
+from multiprocessing import get_context
+from typing import Any
+
+from simlib.device import layouts
+from simlib.device.powercut import SECOND_CUTS_ALL, SweepOptions, sweep
+
+WRITE_SIZES = (1, 4, 8, 16, 32)
+ERASED_VALUES = (0xFF, 0x00)
+PAYLOADS = ("full", "delta")
+
+
+def every_sweep(
+    image_size: int, sector_size: int, second_cuts: int, only: tuple[str, ...] = ()
+) -> Iterator[SweepOptions]:
+    """The options of each sweep, every tear mode in each."""
+    for name in only or layouts.names():
+        layout = layouts.get(name)
+        for payload, encrypted, write_size, erased in product(
+            PAYLOADS, (False, True), WRITE_SIZES, ERASED_VALUES
+        ):
+            if (payload == "delta" and not layout.patches) or (encrypted and not layout.encrypts):
+                continue
+            yield SweepOptions(
+                layout=name,
+                image_size_bytes=image_size,
+                payload=payload,
+                encrypted=encrypted,
+                second_cuts=second_cuts,
+                sector_size_bytes=sector_size,
+                write_size_bytes=write_size,
+                erased_value=erased,
+            )
+
+
+def swept(options: SweepOptions) -> tuple[SweepOptions, dict[str, Any]]:
+    """The sums of one sweep."""
+    return options, sweep(options).summary()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--image-size", type=int, default=6000)
+    parser.add_argument("--sector-size", type=int, default=1024)
+    parser.add_argument("--second-cuts", default="0")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--layout", action="append", default=[])
+    given = parser.parse_args()
+    second = SECOND_CUTS_ALL if given.second_cuts == "all" else int(given.second_cuts)
+    todo = list(every_sweep(given.image_size, given.sector_size, second, tuple(given.layout)))
+    sums: dict[str, int] = {}
+    harmed = False
+    with ProcessPoolExecutor(given.workers, mp_context=get_context("spawn")) as pool:
+        for future in as_completed([pool.submit(swept, options) for options in todo]):
+            options, found = future.result()
+            kind = f"{options.payload}{' encrypted' if options.encrypted else ''}"
+            numbers = {key: value for key, value in found.items() if isinstance(value, int)}
+            print(
+                f"{options.layout:18} {kind:16} write {options.write_size_bytes:2} "
+                f"erased 0x{options.erased_value:02x}  "
+                + "  ".join(f"{key} {value}" for key, value in numbers.items()),
+                flush=True,
+            )
+            if options.layout != "single-slot":
+                harmed |= any(value for key, value in numbers.items() if key.endswith(("bricked", "stuck")))
+                for key, value in numbers.items():
+                    sums[key] = sums.get(key, 0) + value
+    print(f"{len(todo)} sweeps; all layouts but single-slot: {sums}")
+    return int(harmed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
