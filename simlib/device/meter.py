@@ -78,10 +78,6 @@ class Meter:
             )
         self.compute(cycles)
 
-    def ecies_unwrap(self) -> None:
-        """Add the unwrapping of one content key (ECIES-P256)."""
-        self.compute(self.core.ecies_unwrap_cycles)
-
     def unwrap(self, wrap_name: str) -> None:
         """Add the unwrapping of one content key, by the wrapping's name (`simlib.security.wrapping`).
 

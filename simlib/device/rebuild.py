@@ -34,9 +34,9 @@ def unpacked(device: Device, facts: Manifest) -> bytes:
         raise
     finally:
         if facts.wrapped_key is not None and device.decryption_key is not None:
-            device.meter.ecies_unwrap()
+            device.meter.unwrap(device.decryption_key.algorithm)
             if reason is not Reason.DECRYPTION_FAILED:
-                device.meter.aes_ctr(facts.blob_size)
+                device.meter.aes_ctr(facts.blob_size, facts.content_key_bytes)
 
 
 def rebuilt(device: Device, patch: bytes) -> bytes:

@@ -234,7 +234,7 @@ def _rebuild_image(device: Device, facts: Manifest, blob: bytes) -> None:
         elif device.decryption_key is None:
             raise _no_key()
         else:
-            meter.ecies_unwrap()
+            meter.unwrap(device.decryption_key.algorithm)
             key = content_key_of(image, device.decryption_key)
             image = PayloadCipher.of(header, key).turn(0, image, meter)
     loader = boot_loader(device)
@@ -265,7 +265,7 @@ def _overwrite(device: Device, facts: Manifest, blob: bytes) -> None:
         with device.step("decrypt", "the content key; the TLVs are fetched ahead of the payload"):
             if device.decryption_key is None:
                 raise _no_key()
-            device.meter.ecies_unwrap()
+            device.meter.unwrap(device.decryption_key.algorithm)
             cipher = PayloadCipher.of(header, content_key_of(blob, device.decryption_key))
     what = f"{len(blob)} bytes over the only slot{', deciphered on the way' if header.encrypted else ''}"
     with device.step("write", what) as note:

@@ -33,8 +33,8 @@ CONTEXT: Final = b"simlib update manifest v1\0"
 MAX_MANIFEST_BYTES: Final = 4096
 _U16: Final = struct.Struct("<H")
 _HASH_BYTES: Final = 32
-_WRAPPED_BYTES: Final = (129, 113, 96, 80)
-"""A content key of 32 or 16 bytes wrapped by ECIES-P256, and by X25519."""
+_WRAPPED_BYTES: Final = {129: 32, 113: 16, 96: 32, 80: 16}
+"""A content key wrapped by ECIES-P256, and by X25519: the length says how long the key is."""
 _LARGEST: Final = (1 << 32) - 1
 _TEXT_CHARACTERS: Final = 64
 
@@ -54,6 +54,11 @@ class Manifest:
     image_sha256: bytes  # of the image as it will lie in the primary slot
     image_size: int
     wrapped_key: bytes | None  # a delta's content key, wrapped by ECIES-P256 or X25519
+
+    @property
+    def content_key_bytes(self) -> int:
+        """The length of the content key that is wrapped; 0: there is none."""
+        return 0 if self.wrapped_key is None else _WRAPPED_BYTES[len(self.wrapped_key)]
 
 
 def sign_manifest(manifest: Manifest, key: SigningKey) -> bytes:

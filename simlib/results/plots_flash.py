@@ -26,6 +26,8 @@ _ALIKE: Final = Look("#94a4a2", "--")
 _OTHER: Final = LOOKS["compromised"]
 _LEAST_LABEL_PT: Final = 8.0
 """A stretch that is lower gets no words of its own."""
+_LEAST_LINED_PT: Final = 5.0
+"""Sectors that are lower have no lines between them."""
 
 
 def flash_map(stages: Sequence[Stage], ax: Axes | None = None, *, title: str | None = None) -> Axes:
@@ -41,11 +43,13 @@ def flash_map(stages: Sequence[Stage], ax: Axes | None = None, *, title: str | N
     size = sum(partition.size for partition in first.partitions) / KIB
     ax.set(xlim=(-0.1, len(stages) - 0.04), ylim=(size, 0))
     points = ax.get_window_extent().height * 72 / ax.figure.get_dpi() / size  # of a KiB
+    sector = first.sector_size_bytes / KIB
     for column, stage in enumerate(stages):
         for each in stage.content:
-            _draw(ax, column, each, stage.sector_size_bytes / KIB)
+            _draw(ax, column, each, sector, lined=sector * points >= _LEAST_LINED_PT)
         for stretch in stretches(stage.content):
-            _label(ax, column, stretch, stage.sector_size_bytes / KIB, points)
+            _label(ax, column, stretch, sector, points)
+        ax.add_patch(Rectangle((column, 0), WIDTH, size, fill=False, edgecolor="0.6", linewidth=0.8))
     for partition in first.partitions:
         ax.axhline(partition.offset / KIB, color="black", linewidth=1.5, zorder=3)
     ax.set_yticks(
@@ -87,7 +91,7 @@ def _finding(stages: Sequence[Stage]) -> str:
         return "the image that runs is not touched"
     if "new" in whole:
         return "the new image stays where it was until its copy is whole"
-    return "in the middle no slot holds a whole image, and the next boot goes on from there"
+    return "half-way no slot holds a whole image, and still it boots"
 
 
 def _look(each: SectorContent) -> Look:
@@ -105,7 +109,7 @@ def _look(each: SectorContent) -> Look:
     return Look(look.colour, hatch)
 
 
-def _draw(ax: Axes, column: int, each: SectorContent, sector: float) -> None:
+def _draw(ax: Axes, column: int, each: SectorContent, sector: float, *, lined: bool) -> None:
     look = _look(each)
     top = each.offset / KIB
     ax.add_patch(
@@ -116,7 +120,7 @@ def _draw(ax: Axes, column: int, each: SectorContent, sector: float) -> None:
             facecolor=look.colour,
             hatch=look.hatch,
             edgecolor="#b5b5b5" if each.kind is Kind.ERASED else "white",
-            linewidth=0.6,
+            linewidth=0.6 if lined else 0,
         )
     )
     if each.trailer and each.kind is not Kind.TRAILER:
@@ -141,7 +145,7 @@ def _label(ax: Axes, column: int, stretch: Stretch, sector: float, points: float
         va="center",
         fontsize=8,
         color="white" if dark else "black",
-        bbox={"facecolor": look.colour, "edgecolor": "none", "pad": 0.8},
+        bbox={"facecolor": look.colour, "edgecolor": "none", "pad": 1.5},
         zorder=4,
     )
 

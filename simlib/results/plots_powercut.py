@@ -116,7 +116,7 @@ def brick_shares(results: Mapping[str, PowercutResult], ax: Axes | None = None) 
 
 
 def wear_bars(results: Mapping[str, PowercutResult], ax: Axes | None = None) -> Axes:
-    """Erases of the most erased sector of each partition, by an update and by the revert of a failed trial."""
+    """Erases of each partition's most erased sector, by an update and by the revert of a failed trial."""
     table = wear_by_partition(results)
     if ax is None:
         ax = plt.subplots(figsize=(9, 1.3 + 0.24 * len(table)), layout="constrained")[1]
@@ -163,8 +163,8 @@ def flash_lives(
 ) -> Axes:
     """How many updates a flash takes until its most erased sector has had `cycles` erases, by layout.
 
-    A dot and its number: counted. A white diamond: where every update fails and is reverted. A line: MCUboot's
-    rule for the swap alone.
+    A dot and its number: counted. A white diamond: where every update fails and is reverted. A line:
+    MCUboot's rule for the swap alone.
     """
     table = flash_life(results, cycles=cycles)
     if ax is None:
@@ -286,8 +286,8 @@ def _harm_title(shares: pd.DataFrame) -> str:
     if hurt.empty:
         return f"{cuts:,} power cuts, no harm: every device boots and can be updated again"
     worst = hurt["bricked"].idxmax()
-    share = hurt.loc[worst, "bricked"] / hurt.loc[worst, "cuts"]
-    others = "no other layout is harmed" if len(hurt) == 1 else f"{len(hurt) - 1} more layouts are harmed"
+    bricked, all_of_it = int(hurt.loc[worst, "bricked"]), int(hurt.loc[worst, "cuts"])
     if len(shares) == 1:
-        return f"{worst}: {100 * share:.0f} % of {cuts:,} power cuts brick"
-    return f"{cuts:,} power cuts: with {worst} {100 * share:.0f} % brick, {others}"
+        return f"{worst}: {bricked:,} of {all_of_it:,} power cuts brick"
+    others = "no other layout is harmed" if len(hurt) == 1 else f"{len(hurt) - 1} more layouts are harmed"
+    return f"{cuts:,} power cuts: {bricked:,} of {worst}'s {all_of_it:,} brick, {others}"

@@ -74,7 +74,6 @@ class CoreProfile:
     aes256_ctr_mcpb: int
     patch_mcpb: int  # for each byte of the result
     verify_cycles: Mapping[str, int]  # one verification, by the signature's name
-    ecies_unwrap_cycles: int
     sha512_mcpb: int = 0  # of SHA-384 as well; 0: not known
     aes128_ctr_mcpb: int = 0  # 0: not known
     unwrap_cycles: Mapping[str, int] = field(default_factory=dict)  # one content key, by the wrapping's name
@@ -187,7 +186,6 @@ def core_profile(name: str) -> CoreProfile:
         aes256_ctr_mcpb=take("aes256_ctr", "cycles/byte", "cycles/block16"),
         patch_mcpb=take("patch", "cycles/byte"),
         verify_cycles={s: take(f"{_VERIFY}{s}", "cycles") for s in signatures},
-        ecies_unwrap_cycles=take("ecies_unwrap", "cycles"),
         sha512_mcpb=take("sha512", "cycles/byte"),
         aes128_ctr_mcpb=take("aes128_ctr", "cycles/byte", "cycles/block16"),
         unwrap_cycles={

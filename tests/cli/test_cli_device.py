@@ -20,6 +20,9 @@ FACTS = (
     "flash_ops",
     "erases",
     "bytes_written",
+    "most_erases",
+    "ram_bytes",
+    "security_counter",
     "energy_uj",
     "time_ms",
 )

@@ -33,7 +33,7 @@ def carried_out(plan: Plan, recipe: Recipe, base: bytes, sector: int) -> tuple[b
             if source >= 0:
                 old, offset = divmod(source, sector)
                 held = spares[saved[old]] if old in saved else cells[old * sector : (old + 1) * sector]
-                made[n - at] += held[offset]
+                made[n - at] = (int(made[n - at]) + int(held[offset])) % 256
         cells[at:stop] = made  # only now: a sector may read itself
         written.add(step.sector)
     return cells[:size].tobytes(), written, len(spares)

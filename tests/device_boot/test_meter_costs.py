@@ -13,7 +13,16 @@ from simlib.device import Meter
 from simlib.errors import InputError
 from simlib.scenario.calibration import CoreProfile
 
-CORE = CoreProfile("odd", 63_999_999, 12_345, 13_337, 7_001, 999, {"ed25519": 1_234_567}, 7_654_321)
+CORE = CoreProfile(
+    "odd",
+    63_999_999,
+    12_345,
+    13_337,
+    7_001,
+    999,
+    {"ed25519": 1_234_567},
+    unwrap_cycles={"ecies-p256": 7_654_321},
+)
 
 
 @given(st.integers(0, 10**9))
@@ -31,7 +40,7 @@ def test_a_call_is_rounded_up_once_from_the_exact_quotient(cycles: int) -> None:
         (lambda m: m.aes_ctr(1001), ceil(Fraction(1001 * 7_001, 1000))),
         (lambda m: m.patch(1001), ceil(Fraction(1001 * 999, 1000))),
         (lambda m: m.verify("ed25519"), 1_234_567),
-        (lambda m: m.ecies_unwrap(), 7_654_321),
+        (lambda m: m.unwrap("ecies-p256"), 7_654_321),
     ],
 )
 def test_each_operation_costs_its_figure_in_the_profile(charge: object, cycles: int) -> None:

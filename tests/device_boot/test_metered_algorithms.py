@@ -23,12 +23,11 @@ CORE = CoreProfile(
     aes256_ctr_mcpb=7_001,
     patch_mcpb=999,
     verify_cycles={"ed25519": 1_234_567},
-    ecies_unwrap_cycles=7_654_321,
     sha512_mcpb=23_339,
     aes128_ctr_mcpb=5_003,
     unwrap_cycles={"x25519": 2_222_221},
 )
-BARE = CoreProfile("bare", 63_999_999, 12_345, 13_337, 7_001, 999, {}, 1)
+BARE = CoreProfile("bare", 63_999_999, 12_345, 13_337, 7_001, 999, {})
 
 
 @pytest.mark.parametrize(

@@ -247,7 +247,7 @@ def test_a_refusal_before_the_hash_costs_no_hash(make_release, two_slots) -> Non
         costs.append(steps_of(device, "check")[-1].energy_nj)
     meter = device_of(release, two_slots).meter
     assert costs[0] == 0
-    meter.ecies_unwrap()
+    meter.unwrap("ecies-p256")
     assert costs[1] == meter.compute_nj
     meter.aes_ctr(parsed.header.image_size)
     meter.sha256(len(wire))

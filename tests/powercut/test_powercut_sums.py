@@ -12,10 +12,15 @@ import pytest
 from simlib.device import layouts
 from simlib.device.powercut import SECOND_CUTS_ALL, First, sweep
 from simlib.device.powercut.case import build_case
+from simlib.device.powercut.course import moments, walk
 from simlib.device.powercut.process import Process, ProcessEndedError
 from simlib.device.powercut.replay import replay_second
+from simlib.device.powercut.runner import Runner
+from simlib.device.powercut.second import SecondCutter
 from simlib.device.powercut.sharing import shared
 from simlib.device.powercut.stand import Stand
+from simlib.device.powercut.tearing import torn_situations
+from simlib.device.powercut.verdict import Judge
 from simlib.device.single import UpdateOptions, update_once
 from simlib.device.trailer import Trailer
 
@@ -106,6 +111,24 @@ def test_all_second_cuts_are_those_that_a_replay_finds(options: Options, layout:
         assert result.operations[number - 1].second == replay_second(chosen, {number})
     assert result.second is not None
     assert result.second.cuts == sum(row.second.cuts for row in result.operations) > 200
+
+
+def test_second_cuts_counted_before_are_those_counted_anew(options: Options) -> None:
+    """Where a boot goes on as one before it did, but on other bytes that it leaves alone, it is another."""
+    chosen = options(tear="all")
+    case = build_case(chosen)
+    runner = Runner(case.make)
+    judge = Judge(case, lambda event, at: runner.run(event, at)[:2])
+    kept = SecondCutter(chosen, runner, judge)
+    phases = walk(runner, case)
+    middle = phases[0].ops + phases[1].ops // 2
+    compared = 0
+    for moment in moments(phases, middle, middle + 8):
+        for tear in chosen.tears:
+            for first in torn_situations(chosen, tear, moment.cells, moment.operation, moment.number):
+                assert kept.all(first) == SecondCutter(chosen, runner, judge).all(first)
+                compared += 1
+    assert compared > 30
 
 
 def a_resumption_that_moves_its_own_records(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,8 +31,9 @@ from simlib.device.payload_cipher import PayloadCipher
 from simlib.device.places import Place, occupied
 from simlib.errors import Reason, Refused
 from simlib.firmware.header import Flag, Header, parse_header
-from simlib.firmware.image import parse_image
+from simlib.firmware.image import ParsedImage, parse_image
 from simlib.security.encryption import content_key_of
+from simlib.security.hashes import Hash
 from simlib.security.keyring import KeyRing
 from simlib.security.verification import VerifiedImage, verify_image
 
@@ -143,7 +144,7 @@ def _check_address(device: Device, header: Header, n_bytes: int, place: Place) -
 
 
 def _verify(device: Device, image: bytes, header: Header, *, in_the_clear: bool, runs: bool) -> VerifiedImage:
-    parse_image(image)  # its shape, at no cost; what is refused from here on has cost something
+    parsed = parse_image(image)  # its shape, at no cost; what is refused from here on has cost something
     reason = Reason.NONE
     try:
         return verify_image(
@@ -161,19 +162,19 @@ def _verify(device: Device, image: bytes, header: Header, *, in_the_clear: bool,
         reason = refusal.reason
         raise
     finally:
-        _charge(device, header, len(image), reason, in_the_clear=in_the_clear)
+        _charge(device, parsed, reason, in_the_clear=in_the_clear)
 
 
-def _charge(device: Device, header: Header, n_bytes: int, reason: Reason, *, in_the_clear: bool) -> None:
+def _charge(device: Device, parsed: ParsedImage, reason: Reason, *, in_the_clear: bool) -> None:
     """What `verify_image` did, up to a refusal for `reason`; the keys charge for themselves."""
     if reason in BY_ITS_RECORDS:
         return
-    meter = device.meter
+    meter, header, record = device.meter, parsed.header, parsed.hash_record
     if header.encrypted and device.decryption_key is not None:
-        meter.ecies_unwrap()
+        meter.unwrap(device.decryption_key.algorithm)
     if reason is Reason.DECRYPTION_FAILED:
         return
     if header.encrypted and not in_the_clear:
-        meter.aes_ctr(header.image_size)
-    if reason is not Reason.HASH_MISSING:
-        meter.sha256(n_bytes)
+        meter.aes_ctr(header.image_size, header.content_key_bytes)
+    if reason is not Reason.HASH_MISSING and record is not None:
+        meter.hash(Hash.of(record.type), parsed.size)

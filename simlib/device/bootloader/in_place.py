@@ -156,7 +156,7 @@ def _patch(device: Device, journal: Trailer) -> bytes:
     key = journal.content_key(0) if journal.map.encrypted else None
     if key is None:
         return blob
-    device.meter.aes_ctr(len(blob))
+    device.meter.aes_ctr(len(blob), len(key))
     return ctr_crypt(key, blob)
 
 
@@ -179,7 +179,7 @@ def _copy(device: Device, journal: Trailer) -> None:
     cipher = PayloadCipher(None, None)
     header = parse_header(image)
     if header.encrypted and device.decryption_key is not None:
-        device.meter.ecies_unwrap()
+        device.meter.unwrap(device.decryption_key.algorithm)
         cipher = PayloadCipher.of(header, content_key_of(image, device.decryption_key))
     done = max(0, journal.status_units() - 1)
     n, sector = len(image), primary.sector

@@ -95,7 +95,7 @@ def copy_over(device: Device, source: Place, image: bytes) -> None:
     cipher = PayloadCipher(None, None)
     header = parse_header(image)
     if header.encrypted and device.decryption_key is not None:
-        device.meter.ecies_unwrap()
+        device.meter.unwrap(device.decryption_key.algorithm)
         cipher = PayloadCipher.of(header, content_key_of(image, device.decryption_key))
     primary, n = device.area("primary"), len(image)
     with device.step("copy", f"{n} bytes over the primary slot"):

@@ -140,7 +140,8 @@ def describe(
 ) -> None:
     """Fill a trailer with what a swap needs to be resumed, the magic last.
 
-    Nothing is in it yet but the status of `units` steps. Raises `Refused` WRITE_REFUSED where it does not read back, as in worn cells.
+    Nothing is in it yet but the status of `units` steps. Raises `Refused` WRITE_REFUSED where it does not
+    read back, as in worn cells.
     """
     trailer.write_swap_type(kind)
     if confirmed:
@@ -246,7 +247,7 @@ def _unwrapped_key(device: Device, place: Place) -> bytes | None:
         image = occupied(place)
         if not parse_header(image).encrypted:
             return None
-        device.meter.ecies_unwrap()
+        device.meter.unwrap(device.decryption_key.algorithm)
         key = content_key_of(image, device.decryption_key)
     except Refused:
         return None
