@@ -97,6 +97,7 @@ def update(
         "most_erases": result.most_erases,
         "ram_bytes": result.ram_bytes,
         "security_counter": result.security_counter,
+        "counter_kind": result.counter_kind,
         "energy_uj": result.energy_uj,
         "time_ms": result.time_ms,
     }

@@ -18,7 +18,7 @@ from simlib.device.flash import Flash, FlashState, Geometry, Region
 from simlib.device.meter import Meter
 from simlib.device.partitions import Area
 from simlib.device.payload_cipher import PayloadCipher
-from simlib.device.security_counter import FlashCounter, record
+from simlib.device.security_counter import FlashCounter, SecurityCounter, record
 from simlib.device.trailer import MIN_ALIGN, TrailerMap
 from simlib.errors import InputError, Refused
 from simlib.firmware.header import parse_header
@@ -96,6 +96,8 @@ class Device:
         self.flash = flash
         self.counter_register = security_counter
         """The security counter where the hardware has a register for it (`security_counter`)."""
+        self.counter_chip: SecurityCounter | None = None
+        """A part beside the device that keeps the security counter in the register's place, as a TPM does."""
         self.running_slot = "primary"
         """Where the image that runs lies; the boot says."""
         self.journal: list[Step] = []
@@ -112,6 +114,8 @@ class Device:
     @property
     def security_counter(self) -> int:
         """The least that an image's security counter must be."""
+        if self.counter_chip is not None:
+            return self.counter_chip.read()
         if self.has("counter"):
             return self._flash_counter().read()
         return self.counter_register
@@ -119,6 +123,10 @@ class Device:
     def raise_security_counter(self, value: int, phase: str) -> None:
         """Let the security counter follow an image's; it never goes down. Journalled under `phase`."""
         if value <= self.security_counter:
+            return
+        if self.counter_chip is not None:
+            self.counter_chip.raise_to(value)
+            self.note(phase, f"security counter raised to {value}")
             return
         if self.has("counter"):
             with self.step(phase, f"security counter raised to {value}"):

@@ -1,7 +1,8 @@
 """Where a device keeps its security counter, which only ever rises.
 
 - ``fuses``: a register of its own, written in one go;
-- ``tpm``: the monotonic counter of a TPM, read as a register here; `simlib.security` has the real one;
+- ``tpm``: the monotonic counter of a TPM (`simlib.security.counters`), attached to one device as its
+  `counter_chip`; the devices of a fleet have a register in its place, which is all that shows of it;
 - ``flash``: records in a protected area of two sectors, which only the boot loader and the confirmation write
   to. A record is the value and its complement, in units of max(8, write size). It is appended; where a sector
   is full the other one is erased and begun. The highest whole record counts, so a cut leaves the old value or
@@ -11,12 +12,24 @@
 from __future__ import annotations
 
 import struct
-from typing import Final
+from typing import Final, Protocol
 
 from simlib.device.partitions import Area
 
 _RECORD: Final = struct.Struct("<II")
 _MASK: Final = 0xFFFF_FFFF
+
+
+class SecurityCounter(Protocol):
+    """Wherever it is kept."""
+
+    def read(self) -> int:
+        """The least that an image's security counter must be."""
+        ...
+
+    def raise_to(self, value: int) -> object:
+        """Let it be `value`; without effect where it is not below that."""
+        ...
 
 
 def record(value: int, unit: int, erased_value: int) -> bytes:

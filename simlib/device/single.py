@@ -15,6 +15,7 @@ Leaves to others: what happens in between (`updater`, `bootloader`), printing an
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -46,6 +47,7 @@ from simlib.firmware.header import MAGIC
 from simlib.firmware.image import ParsedImage, parse_image
 from simlib.outcomes import Outcome
 from simlib.release import Artefact, Manifest, open_manifest, sign_manifest, unpack_blob
+from simlib.security.counters import FIRST_INDEX, TpmSecurityCounter, open_tpm
 from simlib.security.keys import DecryptionKey, SigningKey, VerifyKey, derive_private
 from simlib.security.verification import verify_image
 
@@ -87,6 +89,7 @@ class UpdateResult:
     most_erases: int  # of one sector
     ram_bytes: int  # what the update takes beside the running firmware's
     security_counter: int
+    counter_kind: str  # where it is kept: fuses, flash, or which TPM
     energy_uj: int
     time_ms: int
     flash: bytes  # all of it, as the last boot left it
@@ -121,7 +124,11 @@ def update_once(old: Path, new: Path, options: UpdateOptions, key: VerifyKey | N
     case = _raw_case(old, new, options) if key is None else _signed_case(old, new, options, key)
     config = _config(case, options)
     device = new_device(config, (case.image_key,), case.decryption_key, case.old, case.old_counter)
-    return _drive(device, case, options)
+    if options.counter_store != "tpm":
+        return _drive(device, case, options, options.counter_store)
+    with closing(open_tpm()) as tpm:
+        device.counter_chip = TpmSecurityCounter.provision(tpm.define(FIRST_INDEX), case.old_counter)
+        return _drive(device, case, options, tpm.kind)
 
 
 def partition_table(partitions: tuple[Partition, ...]) -> dict[str, list[dict[str, str | int]]]:
@@ -244,7 +251,7 @@ def _patch_of(case: _Case) -> bytes:
     return unpack_blob(facts, case.artefact.blob, case.decryption_key)
 
 
-def _drive(device: Device, case: _Case, options: UpdateOptions) -> UpdateResult:
+def _drive(device: Device, case: _Case, options: UpdateOptions, counter_kind: str) -> UpdateResult:
     """Install, boot, confirm; where power is cut in any of them, boot instead of going on."""
     if options.cut_at is not None:
         device.flash.arm_cut(options.cut_at, options.tear, seed=options.cut_at)
@@ -280,6 +287,7 @@ def _drive(device: Device, case: _Case, options: UpdateOptions) -> UpdateResult:
         most_erases=max(flash.wear),
         ram_bytes=ram_needed(device.config, open_manifest(case.artefact.manifest, (case.release_key,))),
         security_counter=device.security_counter,
+        counter_kind=counter_kind,
         energy_uj=ceil_div(meter.flash_nj + meter.compute_nj, 1_000),
         time_ms=ceil_div(meter.time_ns, 1_000_000),
         flash=content,

@@ -15,15 +15,15 @@ from matplotlib.patches import Patch, Rectangle
 
 from simlib.device.flash_content import Kind, SectorContent, Stretch, stretches
 from simlib.device.stages import NOTHING, Stage
-from simlib.results.plots_looks import LOOKS, NEW_IMAGE, OLD_IMAGE, TRAILER, Look, legend_below
+from simlib.results.plots_looks import COMPONENTS, NEW_IMAGE, OLD_IMAGE, TRAILER, Look, legend_below
 
 WIDTH: Final = 0.86
 """Of a strip; one begins at each whole number."""
 KIB: Final = 1024
-_IMAGES: Final = {"old": OLD_IMAGE, "new": NEW_IMAGE, "patch": Look("#a96b59", "")}
+_IMAGES: Final = {"old": OLD_IMAGE, "new": NEW_IMAGE, "patch": Look(COMPONENTS[1][1], "xx")}
 _ERASED: Final = Look("#ffffff", "")
-_ALIKE: Final = Look("#94a4a2", "--")
-_OTHER: Final = LOOKS["compromised"]
+_ALIKE: Final = Look("#c8c8c8", "--")
+_OTHER: Final = Look("#404040", "xx")
 _LEAST_LABEL_PT: Final = 8.0
 """A stretch that is lower gets no words of its own."""
 _LEAST_LINED_PT: Final = 5.0
@@ -74,24 +74,36 @@ def _finding(stages: Sequence[Stage]) -> str:
     """What the strips show of the images."""
     if len(stages) < 3:
         return "what each sector holds"
-    during, after = stages[1], stages[2]
+    first, during, after = stages[:3]
     if after.runs == NOTHING:
         return "the only image is overwritten in part, and nothing boots"
-    counts = {
-        image: 1 + max(each.image_sector for stage in stages for each in stage.content if each.image == image)
-        for image in ("old", "new")
-    }
-    whole = {
-        image
-        for image, count in counts.items()
-        for first, last in stretches(during.content)
-        if first.image == image and first.image_sector == 0 and last.image_sector == count - 1
-    }
-    if "old" in whole:
+    whole = _whole_images(during.content, [each for stage in stages for each in stage.content])
+    if ("old", "primary", 0) in whole:
         return "the image that runs is not touched"
-    if "new" in whole:
+    if first.layout == "overwrite-only":
         return "the new image stays where it was until its copy is whole"
+    if whole:
+        return "cut half-way, and the next boot goes on from there"
     return "half-way no slot holds a whole image, and still it boots"
+
+
+def _whole_images(
+    content: Sequence[SectorContent], everywhere: Sequence[SectorContent]
+) -> set[tuple[str, str, int]]:
+    """Images that lie whole in one piece: the name, the partition, and by how many sectors it is shifted.
+
+    How many sectors an image has is told by what there is of it `everywhere`.
+    """
+    places: dict[tuple[str, str, int], set[int]] = {}
+    for each in content:
+        if each.kind is Kind.IMAGE:
+            place = each.image, each.partition, each.number - each.image_sector
+            places.setdefault(place, set()).add(each.image_sector)
+    counts = {
+        image: 1 + max(each.image_sector for each in everywhere if each.image == image)
+        for image, _, _ in places
+    }
+    return {place for place, sectors in places.items() if len(sectors) == counts[place[0]]}
 
 
 def _look(each: SectorContent) -> Look:
@@ -136,7 +148,7 @@ def _label(ax: Axes, column: int, stretch: Stretch, sector: float, points: float
     if (bottom - top) * points < _LEAST_LABEL_PT:
         return
     look = _look(first)
-    dark = first.kind in (Kind.TRAILER, Kind.OTHER) or first.image == "patch"
+    dark = first.kind in (Kind.TRAILER, Kind.OTHER)
     ax.text(
         column + WIDTH / 2,
         (top + bottom) / 2,

@@ -187,12 +187,13 @@ def flash_lives(
             linestyle="none",
             label=label,
         )
-    for row, (updates, end) in enumerate(zip(table["updates"], table.max(axis=1), strict=True)):
+    for row, updates in enumerate(table["updates"]):
         ax.annotate(
             f"{updates:,.0f}",
-            (end, row),
-            xytext=(10, 0),
+            (updates, row),
+            xytext=(-9, 0),
             textcoords="offset points",
+            ha="right",
             va="center",
         )
     ax.set_yticks(at, [str(name) for name in table.index])

@@ -23,6 +23,7 @@ FACTS = (
     "most_erases",
     "ram_bytes",
     "security_counter",
+    "counter_kind",
     "energy_uj",
     "time_ms",
 )

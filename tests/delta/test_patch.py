@@ -17,6 +17,7 @@ from simlib.delta import (
     MAX_ENVELOPE_BYTES,
     apply_patch,
     codec_names,
+    codec_ram_bytes,
     compare,
     create_patch,
     default_result_limit,
@@ -224,3 +225,11 @@ def test_compare_shows_a_codec_whose_patch_does_not_apply(monkeypatch):
 
     monkeypatch.setattr(codec.Bsdiff4, "apply", lambda *_: bytes(len(NEW)))
     assert [row.applied for row in compare(OLD, NEW)] == [False]
+
+
+def test_a_codec_that_a_manifest_makes_up_is_refused_when_asked_what_it_takes():
+    """A malicious publisher signs any name; a device that asks must not fail for another reason."""
+    assert codec_ram_bytes("bsdiff4", 1_000, 2_000) > 0
+    with pytest.raises(Refused, match="codec: found 'made-up', expected one of bsdiff4") as caught:
+        codec_ram_bytes("made-up", 1_000, 2_000)
+    assert caught.value.reason is Reason.CODEC_UNKNOWN

@@ -1,7 +1,7 @@
-"""How many erases and write calls each layout's rules ask for, from sizes alone; independent of `simlib.device`.
+"""How many erases and write calls each layout's rules ask for, from sizes alone and without `simlib.device`.
 
-The rules are those of MCUboot's design document as `docs` and module docstrings state them. A write call has at
-most 1,024 bytes; trailer fields are one call each; a status unit is one call.
+The rules are those of MCUboot's design document. A write call has at most 1,024 bytes; a field of a trailer
+is one call, and so is a status unit.
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ def scratch_erases(shape: Shape, image: int) -> int:
 
 
 def revert(shape: Shape, image: int, keys: int = 0) -> Ops:
-    """The swap back; but for a scratch area, its request is first made to stand in the secondary's trailer."""
+    """The swap back; without a scratch area, its request is first written to the secondary's trailer."""
     if shape.layout == "direct-xip-revert":
         size, unit = shape.of_secondary
         return erases(size // unit)
@@ -257,7 +257,7 @@ def boot(shape: Shape, old: int, new: int, keys: int = 0) -> Ops:
 
 
 def made_in_place(shape: Shape, made: list[int], saves: int) -> Ops:
-    """The boot that makes an image in place: the sizes of the sectors that change, and how many are saved first."""
+    """The boot that makes an image in place: the sizes of what changes, and the sectors saved first."""
     saved = saves * (erases(1) + calls(shape.sector) + writes(1))
     total = writes(2) + saved
     for size in made:

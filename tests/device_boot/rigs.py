@@ -1,4 +1,4 @@
-"""Devices of every layout, signed images of exact sizes, and the moves of an update, for the boot loaders' tests."""
+"""Devices of every layout, signed images of exact sizes, and the moves of an update."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Rig:
         payload: bytes | None = None,
         **placed: int,
     ) -> bytes:
-        """A signed image as shipped, of `size` bytes in all; encrypted, of at most so many, less than a block.
+        """A signed image as shipped, of `size` bytes in all; encrypted, of less than a block below that.
 
         With `payload` its size is what comes of that.
         """
@@ -103,8 +103,7 @@ class Rig:
             overhead = len(_signed(version, bytes(16), counter, signer, self.encrypted, **placed)) - 16
             room = size - overhead
             payload = payload_of(Version.parse(version).minor, room // 16 * 16 if self.encrypted else room)
-        image = _signed(version, payload, counter, signer, self.encrypted, **placed)
-        return image
+        return _signed(version, payload, counter, signer, self.encrypted, **placed)
 
     def clear(self, image: bytes) -> bytes:
         """The image with its payload in the clear."""

@@ -1,4 +1,4 @@
-"""The image made over the old one: what is written and what is not, what is refused, and that cuts lose nothing."""
+"""The image made over the old one: what is written, what is refused, and that no cut loses it."""
 
 from __future__ import annotations
 
@@ -145,7 +145,9 @@ def test_an_artefact_that_was_damaged_while_it_waited_costs_nothing(
 
 
 @pytest.mark.parametrize("kind", ["full", "delta"])
-def test_a_base_that_was_damaged_while_the_artefact_waited_is_replaced_only_by_a_full_image(kind: str) -> None:
+def test_a_base_that_was_damaged_while_the_artefact_waited_is_replaced_only_by_a_full_image(
+    kind: str,
+) -> None:
     rig = small()
     device, _, new = waiting(rig, kind)
     device.flash.damage(2_000, bytes([device.flash.read(2_000, 1)[0] ^ 1]))

@@ -1,12 +1,13 @@
-"""What every layout promises of an update: trial, confirmation, revert, permanence, refusal, security counter."""
+"""What every layout promises: trial, confirmation, revert, permanence, refusal, security counter, address."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
-from simlib.device import Device
+from simlib.device import Device, layouts
 from simlib.device.bootloader import Swap, boot, boot_loader
 from simlib.device.bootloader.swap import trailer_of
 from simlib.device.updater import confirm_update
@@ -87,7 +88,7 @@ def test_each_update_can_be_followed_by_another(layout: str) -> None:
     images = [rig.image(f"1.{n}.0", 900 * n) for n in range(1, 7)]
     device = rig.device(images[0])
     boot(device)
-    for before, after in zip(images, images[1:], strict=False):
+    for before, after in pairwise(images):
         for kind in KINDS if layout in TRYING else ("delta",):
             assert rig.take(device, after, kind) is Reason.NONE
             assert runs(boot(device), rig, after)
@@ -112,7 +113,9 @@ def spoilt(rig: Rig) -> dict[str, tuple[bytes, Reason]]:
     }
 
 
-@pytest.mark.parametrize("name", ["a bit of the payload", "cut off", "another signer", "a lower counter", "no counter"])
+@pytest.mark.parametrize(
+    "name", ["a bit of the payload", "cut off", "another signer", "a lower counter", "no counter"]
+)
 @pytest.mark.parametrize("layout", TWO_SLOTS)
 def test_a_refused_candidate_is_erased_and_the_old_image_stays(layout: str, name: str) -> None:
     rig = small(layout)
@@ -251,8 +254,6 @@ def test_both_erased_values_and_every_write_size_work(layout: str, erased: int) 
 
 
 def test_the_layouts_here_are_all_there_are() -> None:
-    from simlib.device import layouts
-
     assert set(LAYOUTS) == set(layouts.names())
     assert set(TRYING) == {name for name in LAYOUTS if layouts.get(name).has_trial}
     rig = small("swap-move")

@@ -14,7 +14,7 @@ from tests.device_boot import predicted
 from tests.device_boot.predicted import Ops, shape_of
 from tests.device_boot.rigs import ENCRYPTING, LAYOUTS, TRYING, Rig, counted, runs
 
-# Sector, write size, sectors of a slot, old and new image: they end within a sector, at its end and just behind.
+# Sector, write size, sectors of a slot, old and new image: they end in a sector, at its end, just behind.
 FLASHES = [
     (512, 1, 64, 9_001, 12_288),
     (512, 8, 64, 16_384, 3_000),
@@ -45,7 +45,9 @@ def booting(rig: Rig, old: bytes, new: bytes, kind: str) -> Ops:
         return predicted.boot(shape, len(old), len(new), keys)
     before, after = rig.clear(old), rig.clear(new)
     sector = shape.sector
-    changed = [at for at in range(0, len(after), sector) if before[at : at + sector] != after[at : at + sector]]
+    changed = [
+        at for at in range(0, len(after), sector) if before[at : at + sector] != after[at : at + sector]
+    ]
     plan = plan_for(patch_recipe(create_patch(before, after))[1], sector)
     saves = sum(isinstance(step, Save) for step in plan.steps)
     return predicted.made_in_place(shape, [min(sector, len(after) - at) for at in changed], saves)
@@ -69,9 +71,7 @@ def check_a_life(rig: Rig, sizes: tuple[int, int, int], kind: str) -> None:
     taking = predicted.install(shape, len(third), patch_size(rig, new, third, kind), encrypted=rig.encrypted)
     assert expect(device, taking, lambda: rig.take(device, third, kind)) is Reason.NONE
     expect(device, booting(rig, new, third, kind), lambda: boot(device))
-    back = expect(
-        device, predicted.revert(shape, max(len(new), len(third)), keys), lambda: boot(device)
-    )
+    back = expect(device, predicted.revert(shape, max(len(new), len(third)), keys), lambda: boot(device))
     assert isinstance(back, Boot)
     assert runs(back, rig, new)
     expect(device, Ops(), lambda: boot(device))
@@ -123,5 +123,7 @@ def test_a_scratch_area_of_any_size_takes_the_predicted_operations(
     )
     shape = shape_of(rig)
     below = (shape.slot - shape.trailer) // sector * sector
-    size = {"low": below - 2 * sector + 5, "at the trailer": below, "in the trailer's sector": shape.limit}[reach]
+    size = {"low": below - 2 * sector + 5, "at the trailer": below, "in the trailer's sector": shape.limit}[
+        reach
+    ]
     check_a_life(rig, (size, size - 300, size), "full")

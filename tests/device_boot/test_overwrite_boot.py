@@ -49,7 +49,7 @@ def test_after_the_copy_neither_request_nor_header_is_left() -> None:
 
 @pytest.mark.parametrize("tear", TEARS)
 def test_a_copy_that_was_cut_short_is_done_again_until_it_is_whole(tear: str) -> None:
-    """At most operations no slot but the secondary holds a whole image; the request stands until all is copied."""
+    """Meanwhile only the secondary holds a whole image; the request stands until all is copied."""
     rig = small()
     new = rig.image("1.2.0", 3_000)
     device = rig.device(rig.image("1.1.0", 3_500))

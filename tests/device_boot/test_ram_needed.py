@@ -1,4 +1,4 @@
-"""How much RAM an install takes, by layout and artefact, and that a device with less refuses it beforehand."""
+"""How much RAM an install takes, by layout and artefact; a device with less refuses it beforehand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from tests.device_boot.rigs import LAYOUTS, RELEASER, Rig, runs
 
 COPYING = 2048 + 1024
 """Stack and contexts, and MCUboot's copy buffer."""
-CASES = [(layout, kind) for layout in LAYOUTS for kind in ("full", "delta") if (layout, kind) != ("single-slot", "delta")]
+CASES = [
+    (layout, kind)
+    for layout in LAYOUTS
+    for kind in ("full", "delta")
+    if (layout, kind) != ("single-slot", "delta")
+]
 
 
 def case(layout: str, kind: str, ram: int = 0) -> tuple[Rig, Device, bytes, bytes, Manifest]:

@@ -100,6 +100,22 @@ def test_an_invalid_highest_image_is_erased_and_the_other_one_runs(layout: str) 
 
 
 @pytest.mark.parametrize("layout", SELECTING)
+def test_a_boot_says_why_it_refused_an_image_but_not_that_it_cleared_a_half_written_one(layout: str) -> None:
+    rig = small(layout)
+    old = rig.image("1.1.0", 2_000)
+    forged, low = rig.image("1.2.0", 2_000, signer=STRANGER), rig.image("1.2.0", 2_000, counter=0)
+    for bad, reason in (
+        (forged, Reason.KEY_UNKNOWN),
+        (low, Reason.SECURITY_COUNTER_LOW),
+        (forged[:1_000], Reason.NONE),
+    ):
+        device = both(rig, old, bad)
+        booted = boot(device)
+        assert (runs(booted, rig, old), booted.reason) == (True, reason)
+        assert boot(device).reason is Reason.NONE
+
+
+@pytest.mark.parametrize("layout", SELECTING)
 def test_the_other_slot_keeps_its_image_while_the_highest_one_holds(layout: str) -> None:
     rig = small(layout)
     old, new = rig.image("1.1.0", 2_000), rig.image("1.2.0", 2_000)

@@ -37,7 +37,9 @@ def test_the_table_row_by_row() -> None:
     in_trial = TrailerState(Magic.GOOD, image_ok=False, copy_done=True)
     rows = {
         SwapType.TEST: [TrailerState(Magic.GOOD, image_ok=False, copy_done=False)],
-        SwapType.PERMANENT: [TrailerState(Magic.GOOD, image_ok=True, copy_done=done) for done in (False, True)],
+        SwapType.PERMANENT: [
+            TrailerState(Magic.GOOD, image_ok=True, copy_done=done) for done in (False, True)
+        ],
         SwapType.REVERT: [s for s in STATES if s.magic is not Magic.GOOD],
     }
     for kind, secondaries in rows.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,7 +43,7 @@ def test_regions_cover_the_swap_once_from_the_top_down(
     found = regions(rig.config, n, trailer_at, scratch * unit)
     assert found[0].start + found[0].size == -(-n // unit) * unit
     assert found[-1].start == 0
-    assert all(high.start == low.start + low.size for high, low in zip(found, found[1:], strict=False))
+    assert all(high.start == low.start + low.size for high, low in pairwise(found))
     assert all(part.size <= scratch * unit and part.size % unit == part.start % unit == 0 for part in found)
     assert sum(part.copied for part in found) == min(-(-n // unit) * unit, trailer_at) >= n
 
@@ -49,9 +51,7 @@ def test_regions_cover_the_swap_once_from_the_top_down(
 @pytest.mark.parametrize("encrypted", [False, True])
 @pytest.mark.parametrize("scratch", [512, 1024, 3 * 512])
 def test_both_images_are_whole_after_update_and_revert(scratch: int, encrypted: bool) -> None:
-    rig = Rig.of(
-        "swap-scratch", sectors=24, sector=512, scratch_size_bytes=scratch, encrypted=encrypted
-    )
+    rig = Rig.of("swap-scratch", sectors=24, sector=512, scratch_size_bytes=scratch, encrypted=encrypted)
     old, new = rig.image("1.1.0", 3_000), rig.image("1.2.0", 6_200)
     device = rig.device(old)
     primary, secondary = device.area("primary"), device.area("secondary")

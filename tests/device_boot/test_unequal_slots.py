@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from simlib.device import layouts
@@ -40,7 +42,9 @@ COMPATIBLE = [
 
 
 def name(value: object) -> str:
-    return "-".join(f"{k.split('_')[1]}{v // KIB}K" for k, v in value.items()) if isinstance(value, dict) else ""
+    return (
+        "-".join(f"{k.split('_')[1]}{v // KIB}K" for k, v in value.items()) if isinstance(value, dict) else ""
+    )
 
 
 @pytest.mark.parametrize("encrypted", [False, True])
@@ -55,7 +59,7 @@ def test_images_at_the_limit_of_both_slots_go_in_and_back(
     images = [rig.image(f"1.{n}.0", limit) for n in range(1, 4)]
     device = rig.device(images[0])
     boot(device)
-    for before, after in zip(images, images[1:], strict=False):
+    for before, after in pairwise(images):
         for kind in ("full", "delta") if layout in TRYING else ("full",):
             assert rig.take(device, after, kind) is Reason.NONE
             assert runs(boot(device), rig, after)
@@ -115,7 +119,11 @@ INCOMPATIBLE = [
     ("overwrite-only", {"slot_size_bytes": 60 * KIB, "secondary_sector_bytes": 16 * KIB}, "secondary_size"),
     ("swap-move", {"scratch_size_bytes": 4 * KIB}, "scratch_size: found one for swap-move"),
     ("single-slot", {"secondary_size_bytes": 64 * KIB}, "secondary_size: found one for single-slot"),
-    ("in-place-journal", {"secondary_size_bytes": 64 * KIB}, "secondary_size: found one for in-place-journal"),
+    (
+        "in-place-journal",
+        {"secondary_size_bytes": 64 * KIB},
+        "secondary_size: found one for in-place-journal",
+    ),
     ("in-place-journal", {"scratch_size_bytes": 4 * KIB}, "scratch_size: found 4096, expected 8192 or more"),
     ("direct-xip", {"secondary_sector_bytes": 6 * KIB}, "secondary_sector_bytes: found 6144"),
 ]

@@ -18,6 +18,7 @@ something else than it should, or that a refused update has changed; more memory
 
 from __future__ import annotations
 
+from tests.mutations import oracles
 from tests.mutations.device_cases import in_a_device
 from tests.mutations.dice import Dice, Family
 from tests.mutations.image_cases import verified
@@ -29,6 +30,7 @@ TRACED_EVERY = 16
 
 def run_case(seed: int, family: Family, case: int) -> Outcome:
     """Make the case's mutant, bring it to the code under test, and judge what that does."""
+    oracles.by_signed_part()  # once in a process, and of no case's memory
     dice = Dice(seed, family, case)
     traced = dice.chance(1, TRACED_EVERY)
     if family is Family.IMAGES:

@@ -11,17 +11,17 @@ from simlib.device.updater import install
 from simlib.errors import Reason
 from simlib.firmware.version import Version
 from tests.mutations import manifests, oracles
-from tests.mutations.anatomy import dissect
+from tests.mutations.anatomy import DEPENDENCY, dissect
 from tests.mutations.dice import Dice
 from tests.mutations.guard import MIB
 from tests.mutations.image_mutations import Mutant, mutate
 from tests.mutations.judging import ACCEPTED, Defect, Outcome, check_refusal, expect, judged
 from tests.mutations.oracles import TRAILER_MAGICS, Asked
 from tests.mutations.subjects import ROLES, genuine, library, release_key
-from tests.mutations.targets import SLOT_BYTES, WITH_SLOTS, Target, one_of
+from tests.mutations.targets import SLOT_BYTES, SPECIAL_FOR_IMAGES, WITH_SLOTS, Target, one_of
 
-DEVICE_BYTES = MIB
-"""What an install or a boot may take beside what a patch does: copies of a small flash."""
+DEVICE_BYTES = 2 * MIB
+"""What an install or a boot may take beside what a patch does: copies of a small flash, and Python's own."""
 
 
 def brought(at: Target, manifest: bytes, blob: bytes) -> str:
@@ -84,14 +84,24 @@ def expect_genuine(at: Target, booted: Boot) -> None:
     in_the_clear = at.layout != "ram-load"
     if in_the_clear or not at.encrypted:
         expect(sha256(image).digest() == booted.image_sha256, "booted something else than lies in the slot")
-    asked = Asked(device.verify_keys, device.decryption_key, 2, in_the_clear=in_the_clear, erased_value=None)
+    asked = Asked(
+        keys=device.verify_keys,
+        decrypt_with=device.decryption_key,
+        least_counter=2,
+        in_the_clear=in_the_clear,
+        erased_value=None,
+        revoked=device.revoked,
+        vendor_id=device.vendor_id,
+        class_id=device.class_id,
+        evaluates=frozenset({DEPENDENCY}),
+    )
     if found := oracles.complaint(image, asked):
         raise Defect(f"boots: {found}")
 
 
 def in_a_device(dice: Dice, traced: bool) -> Outcome:
     """A mutated image, brought by the updater or written where the next image goes."""
-    at = one_of(dice, WITH_SLOTS)
+    at = one_of(dice, WITH_SLOTS, SPECIAL_FOR_IMAGES)
     if dice.chance(1, 4):
         origin = dice.one(library())
     else:

@@ -66,7 +66,8 @@ class Asked:
 
 
 @lru_cache
-def _by_signed_part() -> dict[bytes, list[Genuine]]:
+def by_signed_part() -> dict[bytes, list[Genuine]]:
+    """Every image of the library by its part under the signature."""
     found: dict[bytes, list[Genuine]] = {}
     for image in library():
         found.setdefault(image.signed, []).append(image)
@@ -84,7 +85,7 @@ def complaint(data: bytes, asked: Asked) -> str | None:
     payload = _payload(parts, asked)
     if isinstance(payload, str):
         return payload
-    candidates = _by_signed_part().get(parts.signed_with(payload), [])
+    candidates = by_signed_part().get(parts.signed_with(payload), [])
     if not candidates:
         return "accepted, and nobody has signed these bytes"
     keyhashes = {key.keyhash for key in asked.keys} - asked.revoked

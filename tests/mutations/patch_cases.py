@@ -23,7 +23,7 @@ from tests.mutations.large_patches import LARGE_SHAPES, LARGE_SIZES, large_base,
 from tests.mutations.patch_anatomy import Cover, made_of
 from tests.mutations.patch_mutations import envelope_field, mutated_payload, payload_between
 from tests.mutations.subjects import FORMS, ROLES, Genuine, genuine, library
-from tests.mutations.targets import HARDWARE, SLOT_BYTES, Target, one_of
+from tests.mutations.targets import HARDWARE, SLOT_BYTES, SPECIAL, Target, one_of
 
 MAKE_PATCHES = tuple(name for name in layouts.names() if layouts.get(name).patches)
 WRAPS_OF_PATCHES = ("ecies-p256", "x25519")
@@ -163,7 +163,7 @@ def _travelling(dice: Dice, artefact: _Artefact) -> bytes:
 
 def installed(dice: Dice, traced: bool) -> Outcome:
     """A patch by a malicious publisher: every hash is right and the manifest is signed."""
-    at = one_of(dice, MAKE_PATCHES, special_in=20)
+    at = one_of(dice, MAKE_PATCHES, SPECIAL)
     artefact = _made_for(dice, at)
     if dice.chance(1, 24):
         _with_odd_envelope(dice, artefact)

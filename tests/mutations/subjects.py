@@ -50,10 +50,26 @@ FORMS = (
     Form("rsa-2048, key shown", "rsa-2048", "rsa-2048", "aes-128", {"public_key": True}),
 )
 STRANGERS = ("ecdsa-p256", "ed25519")
-ROLES = ("old", "new", "older", "uncounted", "other", "old in RAM", "new in RAM", "dependent", "identified")
+ROLES = (
+    "old",
+    "new",
+    "older",
+    "uncounted",
+    "other",
+    "old in RAM",
+    "new in RAM",
+    "dependent",
+    "identified",
+    "old identified",
+)
 ROLES_THAT_BOOT = ("new", "other")
-_VERSIONS = {"older": Version(0, 9, 0), "old": Version(1, 0, 0), "old in RAM": Version(1, 0, 0)}
-_COUNTERS = {"older": 1, "old": 2, "old in RAM": 2, "uncounted": None}
+_VERSIONS = {
+    "older": Version(0, 9, 0),
+    "old": Version(1, 0, 0),
+    "old in RAM": Version(1, 0, 0),
+    "old identified": Version(1, 0, 0),
+}
+_COUNTERS = {"older": 1, "old": 2, "old in RAM": 2, "old identified": 2, "uncounted": None}
 
 
 @dataclass(frozen=True)
@@ -152,7 +168,7 @@ def _signed(role: str, form: Form, *, encrypted: bool, who: str = "publisher") -
         }
     if role == "dependent":
         told["dependencies"] = [Dependency(1, Version(1, 0, 0)), Dependency(2, Version(0, 1, 0))]
-    if role == "identified":
+    if "identified" in role:
         told |= {"vendor_id": VENDOR_ID, "class_id": CLASS_ID}
     image = sign_image(
         firmware(role),

@@ -11,14 +11,28 @@ from simlib.device.updater import install
 from simlib.errors import Reason
 from tests.mutations.dice import Dice
 from tests.mutations.manifests import full_facts, sign_facts
-from tests.mutations.subjects import FORMS, Form, Genuine, device_key, genuine, release_key, signing_key
+from tests.mutations.subjects import (
+    CLASS_ID,
+    FORMS,
+    VENDOR_ID,
+    Form,
+    Genuine,
+    device_key,
+    genuine,
+    release_key,
+    signing_key,
+)
 
 SLOT_BYTES, SECTOR_BYTES, DOWNLOAD_BYTES = 8_192, 512, 4_096
 HARDWARE = "rev-b"
 USUAL = "swap-move"
 WITH_SLOTS = tuple(name for name in layouts.names() if "secondary" in layouts.get(name).slots)
-SPECIAL = ("single slot", "no download", "in trial", "of a revision", "little memory")
-"""Devices of the usual layout, but for the first, that have a reason of their own to refuse a patch."""
+SPECIAL_FOR_IMAGES = ("of a vendor", "revoked key")
+SPECIAL = (
+    *("single slot", "no download", "in trial", "of a revision", "little memory"),
+    *SPECIAL_FOR_IMAGES,
+)
+"""Devices of the usual layout, but for the first, that have a reason of their own to refuse something."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +50,14 @@ class Target:
     @property
     def running(self) -> Genuine:
         """The image that runs, which patches start from."""
-        role = "new" if self.special == "in trial" else _old_of(self.layout)
+        role = "new" if self.special == "in trial" else _old_of(self.layout, self.special)
         return genuine(role, self.form, self.encrypted)
 
     @property
     def good_role(self) -> str:
         """The role of an image that this device would take."""
+        if self.special == "of a vendor":
+            return "identified"
         return "new in RAM" if self.layout == "ram-load" else "new"
 
     @property
@@ -62,7 +78,9 @@ class Target:
         return b"".join(content[p.offset : p.offset + p.size] for p in kept), self.device.security_counter
 
 
-def _old_of(layout: str) -> str:
+def _old_of(layout: str, special: str) -> str:
+    if special == "of a vendor":
+        return "old identified"
     return "old in RAM" if layout == "ram-load" else "old"
 
 
@@ -78,8 +96,12 @@ def target(form: Form, encrypted: bool, layout: str = USUAL, special: str = "") 
         ram_bytes=1 << 16 if special == "little memory" else 0,
     )
     keys = (signing_key(form.algorithm).public(),)
-    old = genuine(_old_of(layout), form, encrypted)
+    old = genuine(_old_of(layout, special), form, encrypted)
     device = new_device(config, keys, device_key(form.wrap) if encrypted else None, old.clear, 2)
+    if special == "revoked key":
+        device.revoked = frozenset({keys[0].keyhash})
+    if special == "of a vendor":
+        device.vendor_id, device.class_id = VENDOR_ID, CLASS_ID
     if special == "in trial":
         new = genuine("new", form, encrypted)
         manifest = sign_facts(full_facts(new))
@@ -91,10 +113,10 @@ def target(form: Form, encrypted: bool, layout: str = USUAL, special: str = "") 
     return Target(form, encrypted, layout, special, device, fresh, undisturbed)
 
 
-def one_of(dice: Dice, names: tuple[str, ...], special_in: int = 0) -> Target:
-    """Half of the time a device of the usual layout, else of one of `names`; one in so many is special."""
+def one_of(dice: Dice, names: tuple[str, ...], special: tuple[str, ...]) -> Target:
+    """Half of the time a device of the usual layout, else of one of `names`; one in 16 is special."""
     form, encrypted = dice.one(FORMS), dice.chance(1, 2)
-    if special_in and dice.chance(1, special_in):
-        return target(form, encrypted, USUAL, dice.one(SPECIAL))
+    if dice.chance(1, 16):
+        return target(form, encrypted, USUAL, dice.one(special))
     layout = USUAL if dice.chance(1, 2) else dice.one(names)
     return target(form, encrypted and layouts.get(layout).encrypts, layout)

@@ -1,8 +1,8 @@
 """How a defect is put into the code that is swept: a function is edited, and the rest stays as it is.
 
-An edit exchanges one piece of a function's source for another, so that a defect is what it says and no copy of
-the function that grows old. Where the piece no longer stands in the source, once, the defect has to be thought
-through again: `seeded` raises.
+An edit exchanges pieces of a function's source for others, so that a defect is what it says and no copy of the
+function that grows old. Where a piece no longer stands in the source, once, the defect has to be thought through
+again: `seeded` raises.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from simlib.device.bootloader import in_place
 from simlib.device.powercut import SweepOptions
 
 SMALL = {"image_size_bytes": 700, "sector_size_bytes": 512}
-"""Images of three sectors, trailers of several."""
+"""Images of three or four sectors, trailers of several."""
 
 
 class Edit:
@@ -38,7 +38,9 @@ class Edit:
             source = source.replace(old, new)
         opening = "if True:\n" if source[0].isspace() else ""
         made: dict[str, Any] = {}
-        program = compile(f"from __future__ import annotations\n{opening}{source}", f"<{name}, edited>", "exec")
+        program = compile(
+            f"from __future__ import annotations\n{opening}{source}", f"<{name}, edited>", "exec"
+        )
         exec(program, self.function.__globals__, made)
         return made[self.function.__name__].__code__
 

@@ -11,14 +11,14 @@ there, which may have been seen in another execution.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from simlib.device.powercut.cells import Cells, Operation, Situation, differing, put
 from simlib.device.powercut.footprint import Footprint, changed_in_turn, looked_in_turn
 from simlib.device.powercut.spans import Spans, agree, overlaid
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Effect:
     """Seen on `start`; `looked` and `changed` are over all that followed, by sector."""
 
@@ -47,15 +47,13 @@ class Effect:
         return cls(start, seen.looked, seen.changed, *end, result, own, None, len(own))
 
     @classmethod
-    def before(
-        cls, then: Effect, start: Cells, seen: Footprint, end: Cells, own: tuple[Operation, ...]
-    ) -> Effect:
-        """A stretch with this footprint, and then an effect that is known and comes to `end`."""
+    def before(cls, then: Effect, start: Cells, seen: Footprint, own: tuple[Operation, ...]) -> Effect:
+        """A stretch with this footprint, and then an effect that is known."""
         return cls(
             start,
             looked_in_turn(seen, then.looked),
             changed_in_turn(seen, then.changed),
-            end,
+            then.end,
             then.counter,
             then.running_slot,
             then.result,
@@ -68,37 +66,36 @@ class Effect:
         """The same effect, its stretch one with the next."""
         if self.then is None:
             return self
-        own = self.own + self.then.own
-        return Effect(
-            self.start,
-            self.looked,
-            self.changed,
-            self.end,
-            self.counter,
-            self.running_slot,
-            self.result,
-            own,
-            self.then.then,
-            self.total,
-        )
+        return replace(self, own=self.own + self.then.own, then=self.then.then)
 
-    def on(self, cells: Cells) -> Cells | None:
-        """What this makes of `cells`; None where the work would look at other bytes than it saw."""
-        start, end = self.start, self.end
+    def on(self, cells: Cells) -> Effect | None:
+        """The same on `cells`; None where the work would look at other bytes than it saw."""
         if not self._agrees(cells, self.telling):
             return None
         others = []
-        for sector in differing(cells, start):
+        for sector in differing(cells, self.start):
             others.append(sector)
             if not self._agrees(cells, sector):
                 self.telling = sector
                 return None
         if not others:
-            return end
-        after = list(end)
+            return self
+        end = list(self.end)
         for sector in others:
-            after[sector] = overlaid(cells[sector], end[sector], self.changed.get(sector, ()))
-        return tuple(after)
+            end[sector] = overlaid(cells[sector], end[sector], self.changed.get(sector, ()))
+        return Effect(
+            cells,
+            self.looked,
+            self.changed,
+            tuple(end),
+            self.counter,
+            self.running_slot,
+            self.result,
+            self.own,
+            self.then,
+            self.total,
+            self.telling,
+        )
 
     def _agrees(self, cells: Cells, sector: int) -> bool:
         found, expected = cells[sector], self.start[sector]

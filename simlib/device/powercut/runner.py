@@ -51,10 +51,9 @@ class _Stretch(NamedTuple):
 class _KnownError(BaseException):
     """From here on it is known; no `Exception`, so that no boot loader takes it for its own."""
 
-    def __init__(self, effect: Effect, end: Cells) -> None:
+    def __init__(self, effect: Effect) -> None:
         super().__init__()
         self.effect = effect
-        self.end = end
 
 
 class Runner:
@@ -91,18 +90,20 @@ class Runner:
         """What `event` does to a device in `situation`."""
         if event.resets:
             situation = Situation(situation.cells, situation.counter)
-        known = self._known((event.name, (), *situation[1:]), situation.cells)
-        effect, end = known if known is not None else self._work_out(event, situation)
-        return Done(effect.result, Situation(end, effect.counter, effect.running_slot), effect)
+        effect = self._known((event.name, (), *situation[1:]), situation.cells)
+        if effect is None:
+            effect = self._work_out(event, situation)
+        return Done(effect.result, Situation(effect.end, effect.counter, effect.running_slot), effect)
 
-    def _known(self, question: Question, cells: Cells) -> tuple[Effect, Cells] | None:
+    def _known(self, question: Question, cells: Cells) -> Effect | None:
         effects = self._effects.get(question, [])
-        for place, effect in enumerate(effects):
-            end = effect.on(cells)
-            if end is not None:
-                if place:
-                    effects.insert(0, effects.pop(place))
-                return effect, end
+        for place, known in enumerate(effects):
+            effect = known.on(cells)
+            if effect is not None:
+                # In the place of the one that it was found by: what is asked next differs less from it.
+                del effects[place]
+                effects.insert(0, effect)
+                return effect
         return None
 
     def _remember(self, question: Question, effect: Effect) -> None:
@@ -110,7 +111,7 @@ class Runner:
         effects.insert(0, effect)
         del effects[EFFECTS_A_QUESTION:]
 
-    def _work_out(self, event: Event, situation: Situation) -> tuple[Effect, Cells]:
+    def _work_out(self, event: Event, situation: Situation) -> Effect:
         self.executed += 1
         device, flash = self._device, self._flash
         self._put_into(situation)
@@ -129,23 +130,21 @@ class Runner:
         finally:
             device.on_checkpoint = None
             flash.on_operation = None
-        if known is None:
-            self._end_stretch()
-            last = self._stretches.pop()
-            end = tuple(self._cells)
-            left = Situation(end, device.counter_register, device.running_slot)
-            effect = Effect.ending(last.start, last.seen, left, result, last.operations)
-            self._remember(last.question, effect)
-        else:
-            effect, end = known.effect, known.end
-        return self._linked(effect, end), end
+        if known is not None:
+            return self._linked(known.effect)
+        self._end_stretch()
+        last = self._stretches.pop()
+        left = Situation(tuple(self._cells), device.counter_register, device.running_slot)
+        effect = Effect.ending(last.start, last.seen, left, result, last.operations)
+        self._remember(last.question, effect)
+        return self._linked(effect)
 
-    def _linked(self, effect: Effect, end: Cells) -> Effect:
+    def _linked(self, effect: Effect) -> Effect:
         """The effect from the event's start on, where what followed its stretches did `effect`."""
         step = ceil_div(len(self._stretches), CHECKPOINTS_AN_EVENT)
         kept = True
         for place, stretch in reversed(tuple(enumerate(self._stretches))):
-            effect = Effect.before(effect, stretch.start, stretch.seen, end, stretch.operations)
+            effect = Effect.before(effect, stretch.start, stretch.seen, stretch.operations)
             if not kept:
                 effect = effect.without_link()
             kept = place % step == 0
@@ -190,7 +189,7 @@ class Runner:
         question = (self._question[0], where, device.counter_register, device.running_slot)
         known = self._known(question, tuple(self._cells))
         if known is not None:
-            raise _KnownError(*known)
+            raise _KnownError(known)
         self._begin(question)
 
     def _operation(self, offset: int, data: bytes | None) -> None:

@@ -8,6 +8,7 @@ another has gone on with the same bytes, all that can befall it there has been c
 from __future__ import annotations
 
 from typing import Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 from simlib.device.powercut.case import SweepOptions
 from simlib.device.powercut.cells import Operation, Situation, put
@@ -48,7 +49,7 @@ class SecondCutter:
         self._options = options
         self._runner = runner
         self._judge = judge
-        self._counted: dict[Effect, Tally] = {}
+        self._counted: WeakKeyDictionary[Effect, Tally] = WeakKeyDictionary()
 
     def operations(self, first: Situation) -> int:
         """In how many operations of its boot a device in this situation may lose its power again."""
