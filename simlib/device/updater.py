@@ -89,7 +89,7 @@ def install(device: Device, release_keys: Sequence[VerifyKey], manifest: bytes, 
         device.note("install", f"refused, {refusal}")
         return refusal.reason
     except FlashError as error:
-        if error.kind is not FlashErrorKind.OUT_OF_PARTITION:
+        if error.kind not in (FlashErrorKind.OUT_OF_PARTITION, FlashErrorKind.WRITE_FAILED):
             raise  # a rule of the flash was broken, and that is this module's fault
         device.note("install", f"the driver refused, {error}")
         return Reason.WRITE_REFUSED

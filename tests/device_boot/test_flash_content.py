@@ -173,6 +173,12 @@ def test_half_a_write_and_half_an_erase_are_parts_and_garbage_is_neither(device)
     ]
 
 
+def test_the_end_of_an_image_with_something_else_behind_it_is_not_that_image(device):
+    end = NEW.data[8192:]
+    found = holds(device, end, end + OLD.data[:100])
+    assert [each.kind for each in found] == [Kind.IMAGE, Kind.OTHER]
+
+
 def test_what_both_images_have_is_not_given_to_one_of_them(device):
     both = Known("new", OLD.data[:4096] + NEW.data[4096:])
     first, second = holds(device, OLD.data[:4096], OLD.data[4096:8192], known=(OLD, both))

@@ -1,8 +1,8 @@
 """Worn cells, flipped bits and writes that fail: nothing crashes, and what runs is whole or nothing runs.
 
 A worn cell is frozen at what it holds. With two slots it costs at most the update, but for places that both
-images pass through: sectors of the primary above the lowest under swap-move, and the scratch area. A trailer in
-the image's own sector, which only swap-scratch has, is written when a part of the images has been swapped.
+images pass through: sectors of the primary above the lowest under swap-move, and the scratch area. A trailer
+in the image's own sector, which only swap-scratch has, is written when part of the images has been swapped.
 """
 
 from __future__ import annotations

@@ -139,6 +139,83 @@ def test_02_tells_the_story_of_the_bricks(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_03_cuts_the_power_everywhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("SIMLIB_NOTEBOOK_KIB", "16")
+    facts = {
+        "kib": "KIB",
+        "stages": "[[stage.name, stage.runs] for stage in stages]",
+        "sums": "{name: result.summary() for name, result in sweeps.items()}",
+        "confirm": "[each.number for each in sweeps['swap-move'].operations if each.phase == 'confirm']",
+        "fates": "[[row.number, row.tear, row.booted] for row in "
+        "pd.DataFrame(sweeps['swap-move'].columns()).itertuples()]",
+        "magic": "magic[magic['phase'] == 'revert'][['ways', 'old', 'bricked', 'stuck']].values.tolist()",
+        "torn": "trailer_rows(stage)",
+        "rule": "flash_life({'it': documented}).loc['it'].to_dict()",
+        "offset": "flash_life(sweeps).loc['swap-offset'].to_dict()",
+        "erases": "costs['erases'].to_dict()",
+        "written": "costs['bytes_written'].to_dict()",
+        "ram": "costs['ram_bytes'].to_dict()",
+        "largest": "costs['largest_image_bytes'].to_dict()",
+        "in_place": "compared['flash_bytes'].to_dict()",
+        "harm": "int(safety[['bricked', 'stuck']].sum(axis=None))",
+        "patch_ram": "int(compared['ram_bytes'].max())",
+        "plans": "{plan: run.summary['outcomes'] for plan, run in runs.items()}",
+        "low": "int((raised.devices['reason'] == 'security-counter-low').sum())",
+        "halted": "[run.summary['halted'] for run in runs.values()]",
+        "yours": "sweep(options).summary()",
+    }
+    got, cells = execute("03_dual_slot_and_power_cuts.ipynb", 500, facts, tmp_path, monkeypatch)
+    assert got["kib"] == 16
+    assert got["stages"] == [
+        ["before", "runs old"],
+        ["during", "no power"],
+        ["after", "runs new, on trial"],
+        ["failed", "runs old"],
+    ]
+    # What the notebook's sentences say of the cuts.
+    single = got["sums"].pop("single-slot")
+    assert single["bricked"] == single["cuts"] - 1 and single["booted_old"] == 1
+    assert len(got["sums"]) == 8
+    assert all(each["bricked"] == each["stuck"] == 0 < each["cuts"] for each in got["sums"].values())
+    (confirm,) = got["confirm"]
+    booted = {(number, tear): fate for number, tear, fate in got["fates"]}
+    assert booted[confirm, "none"] == booted[confirm - 1, "partial"] == "old"
+    assert booted[confirm - 1, "none"] == booted[confirm - 2, "garbage"] == "new"
+    assert all(fate == "old" for (number, _), fate in booted.items() if number > confirm)
+    assert len(got["magic"]) == 6 and all(row[0] == row[1] and not any(row[2:]) for row in got["magic"])
+    assert got["torn"]["primary"] == {"magic": "good", "copy_done": "set", "image_ok": "unset"}
+    assert got["torn"]["secondary"]["magic"] == "bad"
+    # Of costs.
+    assert 250 < got["rule"]["updates"] < got["rule"]["by_rule"] < 267
+    assert got["offset"]["by_rule"] == 2 * got["offset"]["updates"]
+    swaps = ("swap-move", "swap-scratch", "swap-offset")
+    for measure in (got["erases"], got["written"]):
+        assert measure["swap-offset"] < measure["swap-move"] < 5 * measure["direct-xip"]
+        assert min(measure[swap] for swap in swaps) > measure["overwrite-only"] > measure["direct-xip"]
+    assert got["ram"]["ram-load"] > max(got["ram"][swap] for swap in swaps) + (16 << 10)
+    assert got["largest"]["swap-move"] < got["largest"]["swap-offset"] < got["largest"]["overwrite-only"]
+    patch, full = got["in_place"]["in-place-journal, patch"], got["in_place"]["in-place-journal, full"]
+    assert patch < full and got["harm"] == 0 and got["patch_ram"] > 3 * 3_700_000
+    # And of going back.
+    kept, raised, again = got["plans"].values()
+    assert got["halted"] == [True] * 3 and kept["reverted"] == raised["reverted"] == again["reverted"] > 0
+    assert kept["rolled_back"] == again["rolled_back"] > 10 * raised["rolled_back"] == 0
+    assert raised["updated"] >= got["low"] > 10
+    assert "found 2, expected 3 or more" in printed(cells["refused"])
+    assert got["yours"]["second_cuts"] == 50 and got["yours"]["second_bricked"] == 0
+    assert pictures(cells) == [
+        "stages",
+        "scratch",
+        "cut-map",
+        "single-slot",
+        "shares",
+        "wear",
+        "life",
+        "in-place",
+    ]
+
+
+@pytest.mark.slow
 def test_07_says_what_an_update_takes_from_a_cell(tmp_path, monkeypatch):
     facts = {
         "update_uj": "update_energy(run).loc['offices', 'total_uj']",

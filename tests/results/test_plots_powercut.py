@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -107,6 +108,8 @@ def test_the_map_has_a_row_for_each_way_to_tear_and_a_cell_for_each_operation(sw
     ax = cut_map(swept)
     rows = meshes(ax)
     assert [len(row) for row in rows] == [result.ops for result in swept.values() for _ in range(3)]
+    heights = [each.get_coordinates()[0, 0, 1] for each in ax.collections if isinstance(each, QuadMesh)]
+    assert all(after - before >= 1 for before, after in pairwise(heights))
     names = list(FATES)
     for name, at in zip(NAMES, range(0, 12, 3), strict=True):
         table = fates(swept[name])

@@ -73,6 +73,12 @@ def test_every_way_to_tear_a_magic_is_counted(swept):
     assert not table[["stuck", "bricked"]].any(axis=None)
 
 
+def test_the_end_of_an_image_is_no_magic_though_it_is_as_short(swept):
+    result = sweep(SweepOptions("swap-move", (9 << 10) + 373, tear="none"))
+    short = [each for each in result.operations if each.kind == "write" and 16 <= each.size_bytes <= 32]
+    assert len(magic_cuts(result)) == len(magic_cuts(swept["swap-move"])) / 3 < len(short)
+
+
 def test_harm_in_a_magic_is_told_by_the_way(swept):
     number = int(magic_cuts(swept["swap-move"])["number"].iloc[-1])
     table = magic_cuts(harmed(swept["swap-move"], number, BRICKED)).query("number == @number")

@@ -94,12 +94,14 @@ class InPlace:
 def request_made(device: Device, kind: int, size: int, content_key: bytes | None) -> None:
     """Ask for what waits in the download partition, `size` bytes: FULL or DELTA.
 
-    `content_key` is an encrypted patch's.
+    `content_key` is an encrypted patch's. Raises `Refused` WRITE_REFUSED where the journal is worn.
     """
     journal = _journal(device)
     with device.step("request", "in place"):
         if not journal.is_clean():
             journal.erase()
+        if journal.status_units():
+            raise Refused(Reason.WRITE_REFUSED, "journal: found a status after its erase, as in worn cells")
         journal.area.write_bytes(journal.map.swap_info, _KIND.pack(kind))
         journal.write_swap_size(size)
         if content_key is not None:

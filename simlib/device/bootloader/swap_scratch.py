@@ -38,6 +38,7 @@ from simlib.device.payload_cipher import PayloadCipher
 from simlib.device.places import Place
 from simlib.device.slots import common_unit
 from simlib.device.trailer import Magic, SwapType, Trailer
+from simlib.errors import Refused
 
 if TYPE_CHECKING:
     from simlib.device.config import DeviceConfig
@@ -98,6 +99,16 @@ class SwapScratch:
             device.area("scratch").erase_all()
             swap.describe(scratch, kind, size, keys, confirmed=confirmed)
 
+    def _rewrite(self, device: Device, work: _Work) -> None:
+        try:
+            work.rewrite_primary_trailer()
+        except Refused:
+            # Worn cells: no swap can be kept a status of. The request goes, from wherever it stands.
+            device.area("secondary").erase_all()
+            swap.trailer_of(device, "primary").erase()
+            device.area("scratch").erase_all()
+            raise
+
     def withdraw(self, device: Device) -> None:
         """Take back a swap that was written down and is not to be."""
         if swap.trailer_of(device, "scratch").magic() is Magic.GOOD:
@@ -112,7 +123,7 @@ class SwapScratch:
                     work.swap_highest()
             else:
                 with device.step("swap", "write the primary's trailer"):
-                    work.rewrite_primary_trailer()
+                    self._rewrite(device, work)
             work = _Work.of(device)
         trailer = work.source
         done = trailer.status_units()

@@ -6,7 +6,7 @@ A boot, in order:
 2. else the trailers are asked (`decision`), and a candidate is checked before anything is moved: one that is
    refused is erased and never swapped, and the image that is there is confirmed, so that it stays;
 3. the image now in the primary slot is checked, at every boot, and runs or nothing does; one on trial that
-   does not hold, say by a worn cell, is reverted at once;
+   does not hold, say by a worn cell, is reverted at once (which helps if the way back leads round that cell);
 4. the hardware's security counter follows a confirmed image at a boot that swapped nothing, so that until
    then a revert to an image with a lower counter stays possible (MCUboot, `boot_update_security_counter`).
 """
