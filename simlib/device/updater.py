@@ -2,24 +2,21 @@
 
 Where the new image does not overwrite the one that runs, in this order:
 
-1. the manifest's signature; nothing in it is believed before;
-2. what it says against what the device is: hardware, security counter, no trial under way, another image
-   than the one that is there byte for byte (already installed: nothing to do), a higher version where the
-   boot loader chooses by it, room in slot, download partition and RAM, the blob's length, for a patch the
-   hash of the image that runs;
-3. the bytes go to the slot of the next image (a full artefact) or to the download partition (a patch), each
+1. the manifest's signature, and what it says against what the device is (`acceptance`);
+2. the bytes go to the slot of the next image (a full artefact) or to the download partition (a patch), each
    sector erased just ahead of its first write;
-4. the stored blob's hash; a patch is then deciphered, applied to the image that runs, its result compared
+3. the stored blob's hash; a patch is then deciphered, applied to the image that runs, its result compared
    with the manifest and written to the slot, encrypted anew if the image is an encrypted one;
-5. the boot loader's own check on the slot, and what it found against the manifest: version, counter, size,
+4. the boot loader's own check on the slot, and what it found against the manifest: version, counter, size,
    and the hash of an image that travels in the clear;
-6. the request: only now does anything count.
+5. the request: only now does anything count.
 
 Of the layout `in-place-journal` both kinds wait in the download partition, and what a patch makes is checked
 without being written: that is left to the boot loader.
 
 A refusal at any point leaves everything but the place of the next image and the download partition as it was.
-It is charged for what was done until then.
+It is charged for what was done until then. Where the boot loader needs no request to run an image, the header
+of one that was refused is erased.
 
 With a single slot there is no place to put the bytes but over the running image: the updater, which then
 runs from RAM, erases and overwrites that slot while the bytes arrive, each piece deciphered just before it is
@@ -35,23 +32,23 @@ Leaves to others: when to start and whether to start at all (`precheck` and the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
+from simlib.device.acceptance import check_facts, opened
 from simlib.device.bootloader import boot_loader
-from simlib.device.bootloader.check import check_candidate, check_running, image_limit
+from simlib.device.bootloader.check import check_candidate, check_running
 from simlib.device.bootloader.in_place import DELTA, InPlace, check_patch, request_made
 from simlib.device.flash import LARGEST_WRITE_BYTES, FlashError, FlashErrorKind
-from simlib.device.metered_key import metered
 from simlib.device.payload_cipher import PayloadCipher
 from simlib.device.places import Place, occupied
-from simlib.device.ram import ram_needed
-from simlib.device.rebuild import rebuilt, running_image, unpacked
+from simlib.device.rebuild import rebuilt, unpacked
 from simlib.errors import Reason, Refused
 from simlib.firmware.header import Header
 from simlib.firmware.image import parse_header, parse_image
-from simlib.release import Manifest, open_manifest
+from simlib.release import Manifest
 from simlib.security.encryption import content_key_of, unwrap_key
 
 if TYPE_CHECKING:
@@ -72,9 +69,9 @@ def install(device: Device, release_keys: Sequence[VerifyKey], manifest: bytes, 
         PowerCut: power failed on the way.
     """
     try:
-        facts = _opened(device, release_keys, manifest)
+        facts = opened(device, release_keys, manifest)
         with device.step("check", "the manifest against the device"):
-            _check_facts(device, facts, blob)
+            check_facts(device, facts, blob)
         if device.layout.in_place:
             _overwrite(device, facts, blob)
         elif facts.kind == "full":
@@ -112,90 +109,6 @@ def confirm_update(device: Device) -> None:
     device.raise_security_counter(counter, "confirm")
 
 
-def _opened(device: Device, keys: Sequence[VerifyKey], manifest: bytes) -> Manifest:
-    with device.step("manifest", "signature") as note:
-        device.meter.sha256(len(manifest))
-        facts = open_manifest(manifest, metered(keys, device.meter))
-        note.detail = f"{facts.kind} artefact of {facts.version}"
-        return facts
-
-
-def _check_facts(device: Device, facts: Manifest, blob: bytes) -> None:
-    """What can be told from the manifest alone, before a byte is written."""
-    hardware = device.config.hardware
-    if hardware and facts.hardware and hardware not in facts.hardware:
-        raise Refused(
-            Reason.HARDWARE_MISMATCH, f"hardware: found {', '.join(facts.hardware)}, expected {hardware}"
-        )
-    if facts.security_counter < device.security_counter:
-        raise Refused(
-            Reason.SECURITY_COUNTER_LOW,
-            f"security counter: found {facts.security_counter}, expected {device.security_counter} or more",
-        )
-    if facts.kind == "full" and facts.blob_size != facts.image_size:
-        raise Refused(
-            Reason.ARTEFACT_MISMATCH,
-            f"manifest: found a blob of {facts.blob_size} bytes, expected {facts.image_size}",
-        )
-    if len(blob) != facts.blob_size:
-        # The length is known before the body (as by HTTP's Content-Length), so an endless one is never begun.
-        raise Refused(Reason.ARTEFACT_MISMATCH, f"blob: found {len(blob)} bytes, expected {facts.blob_size}")
-    if facts.kind != "full" and not device.layout.patches:
-        raise Refused(Reason.NO_ARTEFACT, "artefact: found a patch, expected a full one (one slot)")
-    if boot_loader(device).in_trial(device):
-        # The other slot holds the image that a failed trial reverts to.
-        raise Refused(Reason.TRIAL_PENDING, "trial: found one under way, expected it confirmed or reverted")
-    _check_new(device, facts)
-    if device.layout.in_place:
-        return  # how much fits, its driver will say
-    _check_room(device, facts)
-    if facts.kind != "full":
-        _check_base(device, facts)
-
-
-def _check_room(device: Device, facts: Manifest) -> None:
-    limit = image_limit(device)
-    if facts.image_size > limit:
-        raise Refused(Reason.STORAGE_SHORT, f"image: {facts.image_size} bytes, expected at most {limit}")
-    if facts.kind != "full" or isinstance(boot_loader(device), InPlace):
-        room = device.area("download").size if device.has("download") else 0
-        if facts.blob_size > room:
-            what = "patch" if facts.kind != "full" else "image to wait"
-            raise Refused(Reason.STORAGE_SHORT, f"{what}: {facts.blob_size} bytes, expected at most {room}")
-    ram, needed = device.config.ram_bytes, ram_needed(device.config, facts)
-    if ram and needed > ram:
-        raise Refused(Reason.MEMORY_SHORT, f"RAM: found {ram} bytes, expected {needed} for this artefact")
-
-
-def _check_new(device: Device, facts: Manifest) -> None:
-    """Not the image that is there already; that one is hashed only if size and version are the manifest's."""
-    try:
-        image = running_image(device)
-    except Refused:
-        return  # an only slot, broken by an earlier install
-    version = parse_header(image).version
-    if (version, len(image)) == (facts.version, facts.image_size):
-        device.meter.sha256(len(image))
-        if sha256(image).digest() == facts.image_sha256:
-            raise Refused(
-                Reason.ALREADY_INSTALLED,
-                f"running image: found {facts.version}, byte for byte the manifest's, expected another one",
-            )
-    if device.layout.runs_from_both and facts.version <= version:
-        raise Refused(
-            Reason.VERSION_LOW,
-            f"version: found {facts.version}, expected more than {version}: the highest one runs",
-        )
-
-
-def _check_base(device: Device, facts: Manifest) -> None:
-    base = running_image(device)
-    device.meter.sha256(len(base))
-    found = sha256(base).digest()
-    if found != facts.base_sha256:
-        raise Refused(Reason.WRONG_BASE, f"running image: found SHA-256 {found.hex()}, expected the base")
-
-
 def _store_image(device: Device, facts: Manifest, blob: bytes) -> None:
     """A full artefact: its blob is the image, byte for byte as the slot shall hold it."""
     loader = boot_loader(device)
@@ -203,10 +116,23 @@ def _store_image(device: Device, facts: Manifest, blob: bytes) -> None:
     place = loader.target(device)
     with device.step("write", f"{len(blob)} bytes to {_named(place)}"):
         _stream(place, blob)
-    _check_stored(device, place, facts)
-    image = check_candidate(device, place)
-    _check_promise(image, facts)
-    _check_one_hash(image.header, facts)
+    with _forgotten_if_refused(device, place):
+        _check_stored(device, place, facts)
+        image = check_candidate(device, place)
+        _check_promise(image, facts)
+        _check_one_hash(image.header, facts)
+
+
+@contextmanager
+def _forgotten_if_refused(device: Device, place: Place) -> Iterator[None]:
+    """An image that this updater refuses must not run because a boot loader needs no request for it."""
+    try:
+        yield
+    except Refused:
+        if not device.layout.on_request:
+            with device.step("erase", f"the header of what is in {_named(place)}"):
+                place.area.erase(place.offset)
+        raise
 
 
 def _store_patch(device: Device, facts: Manifest, blob: bytes) -> bytes | None:
@@ -242,7 +168,8 @@ def _rebuild_image(device: Device, facts: Manifest, blob: bytes) -> None:
     place = loader.target(device)
     with device.step("write", f"{len(image)} bytes to {_named(place)}"):
         _stream(place, image)
-    _check_promise(check_candidate(device, place), facts)
+    with _forgotten_if_refused(device, place):
+        _check_promise(check_candidate(device, place), facts)
 
 
 def _receive_patch(device: Device, facts: Manifest, blob: bytes) -> None:

@@ -7,6 +7,7 @@ with the low addresses on top. A plot takes an `Axes` and returns it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import Final
 
 import matplotlib.pyplot as plt
@@ -44,14 +45,15 @@ def flash_map(stages: Sequence[Stage], ax: Axes | None = None, *, title: str | N
     ax.set(xlim=(-0.1, len(stages) - 0.04), ylim=(size, 0))
     points = ax.get_window_extent().height * 72 / ax.figure.get_dpi() / size  # of a KiB
     sector = first.sector_size_bytes / KIB
+    lined = sector * points >= _LEAST_LINED_PT
     for column, stage in enumerate(stages):
         for each in stage.content:
-            _draw(ax, column, each, sector, lined=sector * points >= _LEAST_LINED_PT)
+            _draw(ax, column, each, sector, lined=lined)
         for stretch in stretches(stage.content):
             _label(ax, column, stretch, sector, points)
         ax.add_patch(Rectangle((column, 0), WIDTH, size, fill=False, edgecolor="0.6", linewidth=0.8))
     for partition in first.partitions:
-        ax.axhline(partition.offset / KIB, color="black", linewidth=1.5, zorder=3)
+        ax.axhline(partition.offset / KIB, color="black", linewidth=1.5 if lined else 0.8, zorder=3)
     ax.set_yticks(
         [partition.offset / KIB for partition in first.partitions],
         [f"{p.name}, {p.size / KIB:g} KiB\nfrom 0x{p.offset:05x}" for p in first.partitions],
@@ -59,7 +61,8 @@ def flash_map(stages: Sequence[Stage], ax: Axes | None = None, *, title: str | N
     )
     ax.tick_params(axis="y", length=0)
     middles = [column + WIDTH / 2 for column in range(len(stages))]
-    ax.set_xticks(middles, [f"{stage.name}\n{stage.runs}" for stage in stages])
+    wide = 100 // len(stages)  # characters above a strip
+    ax.set_xticks(middles, [f"{fill(stage.name, wide)}\n{stage.runs}" for stage in stages])
     ax.xaxis.tick_top()
     ax.tick_params(axis="x", length=0)
     for side in ("left", "right", "top", "bottom"):
@@ -72,7 +75,7 @@ def flash_map(stages: Sequence[Stage], ax: Axes | None = None, *, title: str | N
 
 def _finding(stages: Sequence[Stage]) -> str:
     """What the strips show of the images."""
-    if len(stages) < 3:
+    if [stage.name for stage in stages[:3]] != ["before", "during", "after"]:
         return "what each sector holds"
     first, during, after = stages[:3]
     if after.runs == NOTHING:
@@ -96,7 +99,7 @@ def _whole_images(
     """
     places: dict[tuple[str, str, int], set[int]] = {}
     for each in content:
-        if each.kind is Kind.IMAGE:
+        if each.kind is Kind.IMAGE and each.image != "patch":
             place = each.image, each.partition, each.number - each.image_sector
             places.setdefault(place, set()).add(each.image_sector)
     counts = {
@@ -117,7 +120,7 @@ def _look(each: SectorContent) -> Look:
         case Kind.OTHER:
             return _OTHER
     look = _IMAGES.get(each.image, _OTHER)
-    hatch = "//" if each.kind is Kind.PART else ".." if each.encrypted else ""
+    hatch = "//" if each.kind is Kind.PART else ".." if each.encrypted else look.hatch
     return Look(look.colour, hatch)
 
 

@@ -163,7 +163,7 @@ def flash_lives(
 ) -> Axes:
     """How many updates a flash takes until its most erased sector has had `cycles` erases, by layout.
 
-    A dot and its number: counted. A white diamond: where every update fails and is reverted. A line:
+    A dot, and its number on the right: counted. A white diamond: where every update fails and is reverted. A line:
     MCUboot's rule for the swap alone.
     """
     table = flash_life(results, cycles=cycles)
@@ -190,10 +190,10 @@ def flash_lives(
     for row, updates in enumerate(table["updates"]):
         ax.annotate(
             f"{updates:,.0f}",
-            (updates, row),
-            xytext=(-9, 0),
+            (1, row),
+            xycoords=("axes fraction", "data"),
+            xytext=(6, 0),
             textcoords="offset points",
-            ha="right",
             va="center",
         )
     ax.set_yticks(at, [str(name) for name in table.index])

@@ -32,11 +32,7 @@ def brought(at: Target, manifest: bytes, blob: bytes) -> str:
     expect(at.spared() == before, "the update has changed more than it may before a boot")
     if reason is not Reason.NONE:
         check_refusal(reason, device.journal[-1].detail)
-        booted = boot(device)
-        if device.layout.on_request or is_undisturbed(at, booted):
-            expect_undisturbed(at, booted)
-        else:  # the boot loader is not asked: a genuine image runs, for whatever else it was refused
-            expect_genuine(at, booted)
+        expect_undisturbed(at, boot(device))
         return reason
     booted = boot(device)
     expect(not is_undisturbed(at, booted), f"installed, and then {booted}")

@@ -83,6 +83,7 @@ def test_every_sector_has_the_colour_of_what_it_holds():
     ("options", "title"),
     [
         (SweepOptions("swap-move", 24 << 10), "no slot holds a whole image"),
+        (SweepOptions("in-place-journal", 24 << 10, "delta"), "no slot holds a whole image"),
         (SweepOptions("swap-move", 9 << 10), "cut half-way, and the next boot goes on from there"),
         (SweepOptions("overwrite-only", 9 << 10), "the new image stays where it was until its copy is whole"),
         (SweepOptions("direct-xip", 9 << 10), "the image that runs is not touched"),
@@ -101,7 +102,7 @@ def test_what_is_torn_or_encrypted_is_told_in_the_legend():
     torn = flash_map([stage_at(SweepOptions("single-slot", 9 << 10), 1, "garbage")])
     names = [text.get_text() for text in torn.get_legend().get_texts()]
     assert "torn, or unknown" in names and "encrypted" not in names
-    assert "torn, or unknown" in labels(torn)
+    assert "torn, or unknown" in labels(torn) and "what each sector holds" in torn.get_title()
 
 
 def test_the_map_has_a_row_for_each_way_to_tear_and_a_cell_for_each_operation(swept):

@@ -1,8 +1,8 @@
 """How a defect is put into the code that is swept: a function is edited, and the rest stays as it is.
 
-An edit exchanges pieces of a function's source for others, so that a defect is what it says and no copy of the
-function that grows old. Where a piece no longer stands in the source, once, the defect has to be thought through
-again: `seeded` raises.
+An edit exchanges pieces of a function's source for others, so that a defect is what it says and no copy of
+the function that grows old. Where a piece no longer stands in the source, once, the defect has to be thought
+through again: `seeded` raises.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ DEFECTS: tuple[Defect, ...] = (
     defect(
         "magic-before-the-swap-size",
         LAYOUT,
-        "a swap counts as written down before its size is, which torn, where erased bytes are 0, is a small one",
+        "a swap counts as written down before its size is; torn over erased bytes of 0, that is a small one",
         Edit(
             swap.describe,
             {
