@@ -61,7 +61,7 @@ def flash_map(stages: Sequence[Stage], ax: Axes | None = None, *, title: str | N
     )
     ax.tick_params(axis="y", length=0)
     middles = [column + WIDTH / 2 for column in range(len(stages))]
-    wide = 100 // len(stages)  # characters above a strip
+    wide = 80 // len(stages)  # characters above a strip
     ax.set_xticks(middles, [f"{fill(stage.name, wide)}\n{stage.runs}" for stage in stages])
     ax.xaxis.tick_top()
     ax.tick_params(axis="x", length=0)

@@ -163,8 +163,8 @@ def flash_lives(
 ) -> Axes:
     """How many updates a flash takes until its most erased sector has had `cycles` erases, by layout.
 
-    A dot, and its number on the right: counted. A white diamond: where every update fails and is reverted. A line:
-    MCUboot's rule for the swap alone.
+    A dot, and its number on the right: counted. A white diamond: where every update fails and is reverted. A
+    line: MCUboot's rule for the swap alone.
     """
     table = flash_life(results, cycles=cycles)
     if ax is None:
