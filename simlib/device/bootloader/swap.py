@@ -118,7 +118,8 @@ def write_down(device: Device, kind: SwapType, candidate: Place) -> None:
     size = size_to_swap(device, candidate)
     with device.step("swap", f"start {kind}, {size} bytes"):
         keys = content_keys(device, candidate)
-        if kind is SwapType.REVERT:
+        if kind is SwapType.REVERT and secondary.magic() is not Magic.GOOD:
+            # Where it is good, an earlier start has got beyond this, and the only request stands here.
             secondary.erase()
             if secondary.map.keeps_tlv_sizes:
                 secondary.write_copy_done()  # by offset, a revert goes another way than an update
