@@ -45,8 +45,9 @@ def test_a_mode_counts_with_the_worst_of_its_ways(options: Options, monkeypatch:
     mixed = [each for each in torn if len({fate.first for fate in each.fates}) > 1]
     assert mixed
     for each in mixed:
-        firsts = {fate.first for fate in each.fates}
-        assert each.worst.first is (First.BRICKED if First.BRICKED in firsts else First.OLD)
+        bricked, stuck = (any(getattr(fate, how) for fate in each.fates) for how in ("bricked", "stuck"))
+        assert (each.worst.bricked, each.worst.stuck) == (bricked, stuck and not bricked)
+        assert bricked or stuck or each.worst.first is First.OLD
 
 
 @pytest.mark.parametrize("layout", ["swap-move", "overwrite-only"])

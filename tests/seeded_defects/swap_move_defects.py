@@ -166,7 +166,7 @@ UNCONFIRMED_STAYS: tuple[Defect, ...] = (
         "revert-not-asked-for-in-the-secondary",
         LAYOUT,
         "the start of a revert erases the trailer that asks for it, and no other does",
-        Edit(swap.write_down, {"        if kind is SwapType.REVERT:": "        if False:"}),
+        Edit(swap.write_down, {"        if kind is SwapType.REVERT and secondary.magic() is not Magic.GOOD:": "        if False:"}),
     ),
     defect(
         "revert-looks-like-a-trial",

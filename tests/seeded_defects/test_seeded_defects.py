@@ -92,7 +92,6 @@ def test_each_algorithm_and_the_updater_have_their_share_of_defects() -> None:
     assert [name for name, count in names.items() if count > 1] == []
 
 
-@pytest.mark.xfail(strict=True, reason="no verdict asks yet whether an image that nobody confirmed goes")
 @pytest.mark.parametrize("defect", UNCONFIRMED_STAYS, ids=named)
 def test_an_image_that_was_not_confirmed_and_stays_is_found(defect: Defect) -> None:
     with seeded(*defect.edits):

@@ -209,8 +209,12 @@ def test_a_missing_row_a_missing_table_another_type_and_another_fact_are_differe
 def test_a_failing_document_is_reduced_to_what_it_fails_by():
     both = {"faults.drop", "owners.phone"}
     documents = [document for batch in range(BATCHES) for document in batch_of(batch)]
-    tied = "owners.automatic"  # shares that must sum to 1 go together, and the reduction tries one key at a time
-    failing = [document for document in documents if both <= features(document) - {tied} == features(document)]
+    tied = (
+        "owners.automatic"  # shares that must sum to 1 go together, and the reduction tries one key at a time
+    )
+    failing = [
+        document for document in documents if both <= features(document) - {tied} == features(document)
+    ]
     assert len(failing) > 3
     for document in failing[:3]:
         smallest = reduced(document, lambda each: both <= features(each))

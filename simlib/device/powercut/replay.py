@@ -13,6 +13,7 @@ from itertools import product
 
 from simlib.device.device import Device
 from simlib.device.flash import PowerCut
+from simlib.device.layouts import get
 from simlib.device.powercut.case import SweepCase, SweepOptions, build_case
 from simlib.device.powercut.cells import Situation, cells_of
 from simlib.device.powercut.event import BOOT, CONFIRM, Booted, Event, performed
@@ -35,7 +36,9 @@ def replay(
             for tear in options.tears:
                 cut = _Cut(nth, tear, options.seed << 32 | number)
                 struck = cut.ways_on(case.make, course)
-                fates[number, tear] = tuple(judge.fate(situation) for situation in struck)
+                fates[number, tear] = tuple(
+                    judge.fate(situation, may_stay=_may_stay(case, course)) for situation in struck
+                )
     return fates
 
 
@@ -55,7 +58,7 @@ def replay_second(options: SweepOptions, numbers: Collection[int]) -> Tally:
                 for second, again in product(range(1, recovering.flash.ops + 1), options.tears):
                     second_cut = _Cut(second, again, options.seed << 32 | NUMBER)
                     for left in second_cut.ways_on(partial(_device_in, case, first), (BOOT,)):
-                        tally = tally.plus(Tally.of(judge.fate(left)))
+                        tally = tally.plus(Tally.of(judge.fate(left, may_stay=_may_stay(case, course))))
     return tally
 
 
@@ -111,6 +114,10 @@ def _operations(case: SweepCase) -> Iterator[tuple[Course, int]]:
         yield from ((course, nth) for nth in range(before + 1, device.flash.ops + 1))
         if course is beginning and not (isinstance(told, Booted) and told.trial):
             return  # nothing to confirm and nothing to revert
+
+
+def _may_stay(case: SweepCase, course: Course) -> bool:
+    return course[-1] is CONFIRM or not get(case.config.layout).has_trial
 
 
 def _struck(device: Device, course: Course, cut: _Cut) -> Situation:

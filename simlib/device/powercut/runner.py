@@ -67,8 +67,8 @@ class Runner:
         )
         flash = self._flash
         self._objects: dict[bytes, bytes] = {}
-        self._cells = [self._one_object(flash.peek(number)) for number in range(flash.sectors)]
-        self.start = Situation(tuple(self._cells), made.counter_register)
+        self._sectors_held = [self._one_object(flash.peek(number)) for number in range(flash.sectors)]
+        self.start = Situation(tuple(self._sectors_held), made.counter_register)
         """As the factory ships it."""
         self._effects: dict[Question, list[Effect]] = {}
         self._stretches: list[_Stretch] = []
@@ -134,7 +134,7 @@ class Runner:
             return self._linked(known.effect)
         self._end_stretch()
         last = self._stretches.pop()
-        left = Situation(tuple(self._cells), device.counter_register, device.running_slot)
+        left = Situation(tuple(self._sectors_held), device.counter_register, device.running_slot)
         effect = Effect.ending(last.start, last.seen, left, result, last.operations)
         self._remember(last.question, effect)
         return self._linked(effect)
@@ -153,7 +153,7 @@ class Runner:
         return effect
 
     def _put_into(self, situation: Situation) -> None:
-        device, flash, cells = self._device, self._flash, self._cells
+        device, flash, cells = self._device, self._flash, self._sectors_held
         size = flash.geometry.sector_size
         for number in tuple(differing(situation.cells, cells)):
             cells[number] = situation.cells[number]
@@ -167,13 +167,13 @@ class Runner:
 
     def _begin(self, question: Question) -> None:
         self._question = question
-        self._began = tuple(self._cells)
+        self._began = tuple(self._sectors_held)
         self._operations = []
 
     def _end_stretch(self) -> None:
         flash = self._flash
         for number in flash.seen.changed:
-            self._cells[number] = self._one_object(flash.peek(number))
+            self._sectors_held[number] = self._one_object(flash.peek(number))
         self._stretches.append(_Stretch(self._question, self._began, flash.seen, tuple(self._operations)))
         flash.watch(flash.reads_left)
 
@@ -187,7 +187,7 @@ class Runner:
         self._end_stretch()
         device = self._device
         question = (self._question[0], where, device.counter_register, device.running_slot)
-        known = self._known(question, tuple(self._cells))
+        known = self._known(question, tuple(self._sectors_held))
         if known is not None:
             raise _KnownError(known)
         self._begin(question)

@@ -49,42 +49,45 @@ class SecondCutter:
         self._options = options
         self._runner = runner
         self._judge = judge
-        self._counted: WeakKeyDictionary[Effect, Tally] = WeakKeyDictionary()
+        self._counted: dict[bool, WeakKeyDictionary[Effect, Tally]] = {
+            may_stay: WeakKeyDictionary() for may_stay in (False, True)
+        }
 
     def operations(self, first: Situation) -> int:
         """In how many operations of its boot a device in this situation may lose its power again."""
         return self._runner.run(BOOT, first).effect.total
 
-    def all(self, first: Situation) -> Tally:
+    def all(self, first: Situation, *, may_stay: bool = True) -> Tally:
         """What all second cuts together lead to."""
+        counted_already = self._counted[may_stay]
         effect: Effect | None = self._runner.run(BOOT, first).effect
         stretches: list[tuple[Effect | None, Tally]] = []
         tally, now = Tally(), list(first.cells)
         while effect is not None:
             same = effect.start == tuple(now)
-            if same and effect in self._counted:
-                tally = self._counted[effect]
+            if same and effect in counted_already:
+                tally = counted_already[effect]
                 break
             own = Tally()
             for operation in effect.own:
                 for second in self._after(now, operation):
-                    own = own.plus(Tally.of(self._judge.fate(second)))
+                    own = own.plus(Tally.of(self._judge.fate(second, may_stay=may_stay)))
                 put(now, operation.offset, operation.data)
             stretches.append((effect if same else None, own))
             effect = effect.then
         for counted, own in reversed(stretches):
             tally = own.plus(tally)
             if counted is not None:
-                self._counted[counted] = tally
+                counted_already[counted] = tally
         return tally
 
-    def one(self, first: Situation, number: int, draw: int) -> Tally:
+    def one(self, first: Situation, number: int, draw: int, *, may_stay: bool = True) -> Tally:
         """What a cut in operation `number` of the boot leads to, from 1; `draw` picks a way to tear it."""
         effect = self._runner.run(BOOT, first).effect
         for count, (cells, operation) in enumerate(effect.steps(first.cells), start=1):
             if count == number:
                 seconds = self._after(cells, operation)
-                return Tally.of(self._judge.fate(seconds[draw % len(seconds)]))
+                return Tally.of(self._judge.fate(seconds[draw % len(seconds)], may_stay=may_stay))
         raise ValueError(f"number: found {number}, expected 1 to {effect.total}")
 
     def _after(self, cells: list[bytes], operation: Operation) -> list[Situation]:

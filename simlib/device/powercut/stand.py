@@ -62,18 +62,22 @@ class Stand:
                 continue
             firsts = [situation for tear in self.options.tears for situation in self._torn(tear, moment)]
             while pick is not None and pick.number == moment.number:
-                tally = tally.plus(self._second.one(firsts[pick.way], pick.second, pick.draw))
+                tally = tally.plus(
+                    self._second.one(
+                        firsts[pick.way], pick.second, pick.draw, may_stay=self._may_stay(moment)
+                    )
+                )
                 pick = next(rest, None)
         return tally
 
     def _cut(self, moment: Moment) -> CutOperation:
-        torn, second = [], Tally()
+        torn, second, may_stay = [], Tally(), self._may_stay(moment)
         for tear in self.options.tears:
             fates, recovery_ops = [], []
             for situation in self._torn(tear, moment):
-                fates.append(self._judge.fate(situation))
+                fates.append(self._judge.fate(situation, may_stay=may_stay))
                 if self.options.second_cuts == SECOND_CUTS_ALL:
-                    second = second.plus(self._second.all(situation))
+                    second = second.plus(self._second.all(situation, may_stay=may_stay))
                 elif self.options.second_cuts:
                     recovery_ops.append(self._second.operations(situation))
             torn.append(TornOperation(tear, tuple(fates), tuple(recovery_ops)))
@@ -88,6 +92,10 @@ class Stand:
             torn=tuple(torn),
             second=second,
         )
+
+    def _may_stay(self, moment: Moment) -> bool:
+        """Whether the new image may stay after a cut there, though nobody confirms it any more."""
+        return moment.phase == "confirm" or not self._runner.device.layout.has_trial
 
     def _torn(self, tear: str, moment: Moment) -> Iterator[Situation]:
         return torn_situations(self.options, tear, moment.cells, moment.operation, moment.number)

@@ -52,6 +52,7 @@ class Harm(StrEnum):
     NOT_IN_A_SLOT = "not-in-a-slot"  # no slot holds what runs, byte for byte
     UPDATE_REFUSED = "update-refused"
     UPDATE_NOT_RUN = "update-not-run"
+    NOT_REVERTED = "not-reverted"  # the new image stays, and nobody confirmed it
 
 
 BRICKS: Final = frozenset({Harm.NO_VALID_IMAGE, Harm.OTHER_IMAGE, Harm.BOOT_FAILED})
@@ -97,29 +98,37 @@ class Judge:
         self._case = case
         self._perform = perform
         self._remembered = remembered
-        self._settled: OrderedDict[tuple[Situation, str, bool], tuple[Harm, str]] = OrderedDict()
+        self._settled: OrderedDict[tuple[Situation, str, bool, bool], tuple[Harm, str]] = OrderedDict()
 
-    def fate(self, situation: Situation) -> Fate:
-        """What becomes of a device in `situation` when its power returns."""
+    def fate(self, situation: Situation, *, may_stay: bool = True) -> Fate:
+        """What becomes of a device in `situation` when its power returns.
+
+        `may_stay`: the new image may stay though nobody confirms it after the cut: there is no trial, or
+        the power failed in its confirmation.
+        """
         try:
             first, trial, after = self._boot(situation, "the boot after the cut")
         except _Harmed as harmed:
             return Fate(First.BRICKED, harmed.harm, harmed.detail)
-        harm, detail = self._later(after, first, trial)
+        harm, detail = self._later(after, first, trial, may_stay)
         if harm in BRICKS:
             return Fate(First.BRICKED, harm, detail)
         return Fate(First(first), harm, detail)
 
-    def _later(self, situation: Situation, running: str, trial: bool) -> tuple[Harm, str]:
+    def _later(self, situation: Situation, running: str, trial: bool, may_stay: bool) -> tuple[Harm, str]:
         """What befalls a device that has booted."""
-        key = situation, running, trial
+        key = situation, running, trial, may_stay
         known = self._settled.get(key)
         if known is None:
             known = Harm.NONE, ""
             try:
+                if trial and running == First.OLD:
+                    raise _Harmed(Harm.NOT_REVERTED, "the old image runs on trial")
                 if trial:
                     self._confirmed(situation, running)
-                self._left_alone(situation)
+                stays = self._left_alone(situation)
+                if stays != First.OLD and (trial or not may_stay):
+                    raise _Harmed(Harm.NOT_REVERTED, "the new image was not confirmed, and stays")
             except _Harmed as harmed:
                 known = harmed.harm, harmed.detail
             self._settled[key] = known
@@ -136,7 +145,7 @@ class Judge:
             raise _Harmed(Harm.UNSETTLED, f"the {running} image was confirmed, and the {found} one runs")
         self._left_alone(situation)
 
-    def _left_alone(self, situation: Situation) -> None:
+    def _left_alone(self, situation: Situation) -> str:
         """Boots until the same image runs twice without trial, and then takes a further update."""
         before = None
         for _ in range(BOOTS_TO_SETTLE):
@@ -150,6 +159,7 @@ class Judge:
         if slot is None:
             raise _Harmed(Harm.NOT_IN_A_SLOT, f"the {running} image runs, and no slot holds it")
         self._updated(situation, running)
+        return running
 
     def _updated(self, situation: Situation, running: str) -> None:
         told, situation = self._perform(self._case.further[running], situation)
