@@ -166,7 +166,12 @@ UNCONFIRMED_STAYS: tuple[Defect, ...] = (
         "revert-not-asked-for-in-the-secondary",
         LAYOUT,
         "the start of a revert erases the trailer that asks for it, and no other does",
-        Edit(swap.write_down, {"        if kind is SwapType.REVERT and secondary.magic() is not Magic.GOOD:": "        if False:"}),
+        Edit(
+            swap.write_down,
+            {
+                "kind is SwapType.REVERT and secondary.magic() is not Magic.GOOD": "False",
+            },
+        ),
     ),
     defect(
         "revert-looks-like-a-trial",

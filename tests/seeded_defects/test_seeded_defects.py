@@ -10,8 +10,9 @@ from functools import cache
 import pytest
 
 from simlib.device import Device
+from simlib.device.bootloader import swap
 from simlib.device.layouts import get
-from simlib.device.powercut import Fate, First, PowercutResult, SweepOptions, sweep
+from simlib.device.powercut import SECOND_CUTS_ALL, Fate, First, PowercutResult, SweepOptions, sweep
 from simlib.device.powercut.case import SweepCase, build_case
 from simlib.device.powercut.event import BOOT, CONFIRM, Booted, performed
 from simlib.device.trailer import Trailer
@@ -146,3 +147,21 @@ def test_a_seeded_function_is_as_it_was_afterwards() -> None:
     with seeded(edit):
         assert Trailer.erase.__code__ is not before
     assert Trailer.erase.__code__ is before
+
+
+def test_a_revert_that_is_begun_a_second_time_keeps_its_request_and_losing_it_takes_two_cuts() -> None:
+    """By offset the secondary asks for the revert while the primary's trailer is written anew."""
+    options = SweepOptions(
+        layout="swap-offset",
+        image_size_bytes=700,
+        sector_size_bytes=512,
+        tear="none",
+        second_cuts=SECOND_CUTS_ALL,
+    )
+    forgetful = Edit(swap.write_down, {" and secondary.magic() is not Magic.GOOD": ""})
+    with seeded(forgetful):
+        lost = sweep(options)
+    kept = sweep(options)
+    assert harmed(lost) == harmed(kept) == 0  # one cut does nothing
+    assert lost.summary()["second_stuck"] > 0
+    assert (kept.summary()["second_bricked"], kept.summary()["second_stuck"]) == (0, 0)
