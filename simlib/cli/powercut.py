@@ -33,6 +33,9 @@ def powercut(
     ] = None,
     write_size: Annotated[str, typer.Option(help="Write unit of the flash.")] = "4",
     erased_value: Annotated[str, typer.Option(help="What an erased byte reads, 0xFF or 0x00.")] = "0xFF",
+    counter_store: Annotated[
+        str, typer.Option(help="Where the security counter is kept: fuses or flash.")
+    ] = "fuses",
     seed: Annotated[str, typer.Option(help="Of what is drawn: torn bytes, and which second cuts.")] = "0",
     json: Json = False,
 ) -> int:
@@ -53,6 +56,7 @@ def powercut(
         slot_size_bytes=if_given(flash_size, slot_size, "--slot-size"),
         write_size_bytes=size(write_size, "--write-size"),
         erased_value=whole_number(erased_value, "--erased-value"),
+        counter_store=counter_store,
         seed=whole_number(seed, "--seed"),
     )
     with advancing("operations") as progress:

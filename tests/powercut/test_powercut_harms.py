@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from simlib.device import layouts
 from simlib.device.powercut import First, Harm, sweep
 from simlib.device.trailer import Trailer
 from simlib.errors import Refused
@@ -26,6 +27,15 @@ def test_swap_move_of_48_kib_survives_every_cut(options: Options) -> None:
     assert (found["bricked"], found["stuck"]) == (0, 0)
     assert found["booted_new"] > 400
     assert found["booted_old"] > 400
+
+
+@pytest.mark.parametrize("layout", [each for each in layouts.names() if not layouts.get(each).in_place])
+def test_a_security_counter_in_the_flash_is_raised_without_harm_wherever_power_fails(
+    options: Options, layout: str
+) -> None:
+    found = sweep(options(layout=layout, counter_store="flash"))
+    assert any(row.partition == "counter" for row in found.operations)
+    assert not any(fate.bricked or fate.stuck for fate in found.worst)
 
 
 def test_an_exception_in_a_boot_bricks_and_is_told(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:

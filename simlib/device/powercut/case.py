@@ -8,20 +8,17 @@ be able to take afterwards. Everything follows from the options alone, so that e
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from simlib.delta import patch_recipe
-from simlib.device.bootloader.journal_plan import plan_for
 from simlib.device.config import DeviceConfig
 from simlib.device.device import Device, new_device
 from simlib.device.layouts import get
 from simlib.device.payload_cipher import PayloadCipher
 from simlib.device.powercut.event import Event, install_event, search_event
-from simlib.device.slots import SPARE_SECTORS, size_of
 from simlib.device.tears import TEARS
 from simlib.device.update_case import (
     KEY_SEED,
@@ -31,6 +28,7 @@ from simlib.device.update_case import (
     config_for,
     load_address_for,
     release_of,
+    scratch_for,
 )
 from simlib.errors import InputError
 from simlib.firmware.header import parse_header
@@ -61,6 +59,7 @@ class SweepOptions:
     slot_size_bytes: int | None = None
     write_size_bytes: int = 4
     erased_value: int = 0xFF
+    counter_store: str = "fuses"  # where the security counter is kept
     seed: int = 0  # of what is drawn: the bytes of torn operations, and which second cuts
 
     @property
@@ -129,7 +128,8 @@ def build_case(options: SweepOptions) -> SweepCase:
         encrypted=options.encrypted,
     )
     if not full and "secondary" not in get(options.layout).slots:
-        config = replace(config, scratch_size_bytes=_scratch_size(config, release))
+        config = replace(config, scratch_size_bytes=scratch_for(config, _patches(release)))
+    config = replace(config, counter_store=options.counter_store)
     key = release.verify_key
     update = install_event(_artefact(release, 0, 1, full=full), key)
     further = {
@@ -170,16 +170,12 @@ def _artefact(release: Release, base: int, target: int, *, full: bool) -> Artefa
     return next(each for each in release.artefacts if (each.base, each.target) == (base, target))
 
 
-def _scratch_size(config: DeviceConfig, release: Release) -> int:
-    """The scratch area that an image made in place needs for every patch of the release [byte]."""
-    sector, key = config.sector_size_bytes, release.verify_key
-    needed = SPARE_SECTORS
+def _patches(release: Release) -> Iterator[bytes]:
+    """Every patch of the release, in the clear."""
     for each in release.artefacts:
         if each.kind == "delta":
-            patch = unpack_blob(open_manifest(each.manifest, (key,)), each.blob, release.decryption_key)
-            _, recipe = patch_recipe(patch)
-            needed = max(needed, plan_for(recipe, sector).spares)
-    return size_of(config, "scratch") + (needed - SPARE_SECTORS) * sector
+            facts = open_manifest(each.manifest, (release.verify_key,))
+            yield unpack_blob(facts, each.blob, release.decryption_key)
 
 
 def _forms(release: Release, number: int) -> tuple[bytes, ...]:
