@@ -18,12 +18,9 @@ from simlib.device.device import Device
 from simlib.device.flash import PowerCut
 from simlib.device.flash_content import Known, SectorContent, content_of, trailer_start
 from simlib.device.partitions import Partition
-from simlib.device.payload_cipher import PayloadCipher
-from simlib.device.powercut.case import NAMES, SweepCase, SweepOptions, build_case
+from simlib.device.powercut.case import NAMES, SweepCase, SweepOptions, build_case, forms_of
 from simlib.device.powercut.event import BOOT, CONFIRM, Booted, Event
 from simlib.errors import InputError
-from simlib.firmware.header import parse_header
-from simlib.security.encryption import content_key_of
 
 if TYPE_CHECKING:
     from simlib.device.trailer import TrailerState
@@ -110,12 +107,10 @@ def trailer_rows(stage: Stage) -> dict[str, dict[str, str]]:
 def known_images(release: Release) -> tuple[Known, ...]:
     """The old and the new image of a sweep's release, in the clear and encrypted, and a patch if any."""
     known = []
-    for name, clear in zip(NAMES[:2], release.images, strict=False):
+    for number, name in enumerate(NAMES[:2]):
+        clear, *encrypted = forms_of(release, number)
         known.append(Known(name, clear))
-        key = release.decryption_key
-        if key is not None:
-            cipher = PayloadCipher.of(parse_header(clear), content_key_of(clear, key))
-            known.append(Known(name, cipher.turn(0, clear, None), encrypted=True))
+        known += [Known(name, form, encrypted=True) for form in encrypted]
     known += [
         Known("patch", each.blob)
         for each in release.artefacts

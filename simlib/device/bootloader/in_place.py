@@ -41,7 +41,7 @@ DELTA: Final = 2
 _KIND: Final = struct.Struct("<B")
 
 
-class InPlace:
+class InPlace(loader.WithoutTrial):
     """The layout's boot loader."""
 
     def boot(self, device: Device) -> Boot:
@@ -60,14 +60,7 @@ class InPlace:
             else:
                 _carry_out(device, journal)
                 done = Swap.COPIED
-        try:
-            return loader.run(device, self.running(device), done, refused, trial=False, raise_counter=True)
-        except Refused as refusal:
-            return loader.nothing(device, done, refusal)
-
-    def running(self, device: Device) -> Place:
-        """The only slot."""
-        return Place(device.area("primary"))
+        return self.run(device, done, refused)
 
     def target(self, device: Device) -> Place:
         """The download partition: what is there is no image yet, but what one is made from."""
@@ -82,13 +75,6 @@ class InPlace:
         """Ask for the full image in the download partition; `request_made` asks for others too."""
         image = occupied(self.target(device))
         request_made(device, FULL, len(image), None)
-
-    def in_trial(self, device: Device) -> bool:
-        """Never."""
-        return False
-
-    def confirm(self, device: Device) -> None:
-        """Nothing waits for it."""
 
 
 def request_made(device: Device, kind: int, size: int, content_key: bytes | None) -> None:

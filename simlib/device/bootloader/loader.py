@@ -49,6 +49,28 @@ class BootLoader(Protocol):
         ...
 
 
+class WithoutTrial:
+    """What is the same in boot loaders that run the primary slot and try nothing."""
+
+    def running(self, device: Device) -> Place:
+        """The primary slot."""
+        return Place(device.area("primary"))
+
+    def in_trial(self, device: Device) -> bool:
+        """Never."""
+        return False
+
+    def confirm(self, device: Device) -> None:
+        """Nothing waits for it."""
+
+    def run(self, device: Device, done: Swap, refused: Reason) -> Boot:
+        """Run the image in the primary slot, or nothing; the security counter follows it."""
+        try:
+            return run(device, self.running(device), done, refused, trial=False, raise_counter=True)
+        except Refused as refusal:
+            return nothing(device, done, refusal)
+
+
 def run(
     device: Device, place: Place, done: Swap, refused: Reason, *, trial: bool, raise_counter: bool
 ) -> Boot:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from simlib.device.device import Device
 
 
-class Overwriting:
+class Overwriting(loader.WithoutTrial):
     """The layout's boot loader."""
 
     def boot(self, device: Device) -> Boot:
@@ -43,14 +43,7 @@ class Overwriting:
                 copy_over(device, self.target(device), occupied(self.target(device)))
                 self._forget(device)
                 done = Swap.COPIED
-        try:
-            return loader.run(device, self.running(device), done, refused, trial=False, raise_counter=True)
-        except Refused as refusal:
-            return loader.nothing(device, done, refusal)
-
-    def running(self, device: Device) -> Place:
-        """The primary slot."""
-        return Place(device.area("primary"))
+        return self.run(device, done, refused)
 
     def target(self, device: Device) -> Place:
         """The secondary slot."""
@@ -68,13 +61,6 @@ class Overwriting:
             if not trailer.is_clean():
                 trailer.erase()
             trailer.write_magic()
-
-    def in_trial(self, device: Device) -> bool:
-        """Never."""
-        return False
-
-    def confirm(self, device: Device) -> None:
-        """Nothing waits for it."""
 
     def _check(self, device: Device) -> None:
         candidate = check_candidate(device, self.target(device))

@@ -10,26 +10,18 @@ from typing import TYPE_CHECKING
 from simlib.device.bootloader import loader
 from simlib.device.bootloader.outcome import Boot, Swap
 from simlib.device.places import Place
-from simlib.errors import Reason, Refused
+from simlib.errors import Reason
 
 if TYPE_CHECKING:
     from simlib.device.device import Device
 
 
-class SingleSlot:
+class SingleSlot(loader.WithoutTrial):
     """The layout's boot loader."""
 
     def boot(self, device: Device) -> Boot:
         """Boot once; the security counter follows the image that runs."""
-        place = self.running(device)
-        try:
-            return loader.run(device, place, Swap.NONE, Reason.NONE, trial=False, raise_counter=True)
-        except Refused as refusal:
-            return loader.nothing(device, Swap.NONE, refusal)
-
-    def running(self, device: Device) -> Place:
-        """The only slot."""
-        return Place(device.area("primary"))
+        return self.run(device, Swap.NONE, Reason.NONE)
 
     def target(self, device: Device) -> Place:
         """The only slot."""
@@ -40,10 +32,3 @@ class SingleSlot:
 
     def request(self, device: Device) -> None:
         """What is in the slot is what runs."""
-
-    def in_trial(self, device: Device) -> bool:
-        """Never."""
-        return False
-
-    def confirm(self, device: Device) -> None:
-        """Nothing waits for it."""

@@ -83,6 +83,10 @@ class Steps(Protocol):
 
     total: int
 
+    def done(self) -> int:
+        """Steps complete, from the highest status unit written."""
+        ...
+
     def phases(self, done: int) -> Iterator[tuple[str, range]]:
         """What is still to do, as steps with what the journal calls them."""
         ...
@@ -94,6 +98,38 @@ class Steps(Protocol):
     def where(self, step: int) -> tuple[object, ...]:
         """What the code knows at this step besides the flash."""
         ...
+
+
+class GapSwap:
+    """What is the same for both: a swap that the primary's trailer describes, in steps that `steps` makes."""
+
+    def candidate(self, device: Device, kind: SwapType) -> Place:
+        """Where the image that such a swap brings in lies before it."""
+        raise NotImplementedError
+
+    def steps(self, device: Device) -> Steps:
+        """The steps of the swap that was written down."""
+        raise NotImplementedError
+
+    def under_way(self, device: Device) -> SwapType:
+        """By the primary's trailer."""
+        return kind_under_way(device)
+
+    def untouched(self, device: Device) -> bool:
+        """No status unit is written."""
+        return trailer_of(device, "primary").status_units() == 0
+
+    def start(self, device: Device, kind: SwapType) -> None:
+        """Into the primary's trailer."""
+        write_down(device, kind, self.candidate(device, kind))
+
+    def withdraw(self, device: Device) -> None:
+        """There is nothing beside it."""
+
+    def finish(self, device: Device) -> None:
+        """From the highest status unit written."""
+        steps = self.steps(device)
+        carry_on(device, steps, steps.done())
 
 
 def trailer_of(device: Device, slot: str) -> Trailer:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from simlib.device.payload_cipher import PayloadCipher
 
 
-class SwapOffset:
+class SwapOffset(swap.GapSwap):
     """The algorithm, as `simlib.device.bootloader.swap.Swap` asks for it."""
 
     def decide(self, device: Device) -> SwapType:
@@ -41,25 +41,9 @@ class SwapOffset:
         area = device.area("secondary")
         return Place(area, 0 if kind is SwapType.REVERT else area.sector)
 
-    def under_way(self, device: Device) -> SwapType:
-        """By the primary's trailer."""
-        return swap.kind_under_way(device)
-
-    def untouched(self, device: Device) -> bool:
-        """No status unit is written."""
-        return swap.trailer_of(device, "primary").status_units() == 0
-
-    def start(self, device: Device, kind: SwapType) -> None:
-        """Into the primary's trailer."""
-        swap.write_down(device, kind, self.candidate(device, kind))
-
-    def withdraw(self, device: Device) -> None:
-        """There is nothing beside it."""
-
-    def finish(self, device: Device) -> None:
-        """From the highest status unit written."""
-        steps = _OffsetSteps(device)
-        swap.carry_on(device, steps, steps.done())
+    def steps(self, device: Device) -> swap.Steps:
+        """The steps of the swap that was written down."""
+        return _OffsetSteps(device)
 
 
 class _OffsetSteps:

@@ -136,7 +136,7 @@ def build_case(options: SweepOptions) -> SweepCase:
         name: install_event(_artefact(release, base, 2, full=full), key)
         for base, name in enumerate(NAMES[:2])
     }
-    forms = [_forms(release, number) for number in range(len(NAMES))]
+    forms = [forms_of(release, number) for number in range(len(NAMES))]
     return SweepCase(
         config=config,
         release=release,
@@ -178,7 +178,7 @@ def _patches(release: Release) -> Iterator[bytes]:
             yield unpack_blob(facts, each.blob, release.decryption_key)
 
 
-def _forms(release: Release, number: int) -> tuple[bytes, ...]:
+def forms_of(release: Release, number: int) -> tuple[bytes, ...]:
     """The image as it may lie in a slot: in the clear, and its payload encrypted if it is shipped so."""
     clear, key = release.images[number], release.decryption_key
     if key is None:
