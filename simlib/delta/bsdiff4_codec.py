@@ -233,8 +233,8 @@ class Bsdiff4:
         Raises:
             Refused: PATCH_DAMAGED when one of them is broken, OVERSIZE when base or result is 2 GiB or more.
         """
-        parts = _decoded_parts(len(old), memoryview(payload), result_size_bytes)
-        return bytes(_assembled(old, *parts))
+        # The parts are nobody's any more when the result is copied: they are as large as it is.
+        return bytes(_assembled(old, *_decoded_parts(len(old), memoryview(payload), result_size_bytes)))
 
     def recipe(self, old_size_bytes: int, payload: bytes | memoryview, result_size_bytes: int) -> Recipe:
         """The recipe of a payload that nobody has vouched for; raises as `apply` does."""

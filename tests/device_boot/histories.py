@@ -7,101 +7,38 @@ did something else. Nothing of the book is read from the device but what each ev
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from hashlib import sha256
+from dataclasses import replace
 from random import Random
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from simlib.device import new_device
 from simlib.device.bootloader import boot, boot_loader
 from simlib.device.flash import PowerCut
-from simlib.device.layouts import check_geometry, max_image_bytes
+from simlib.device.layouts import max_image_bytes
 from simlib.device.places import Place, occupied
 from simlib.device.running import running_digest, signed_digest, slot_of
 from simlib.device.tears import TEARS, erase_variants, write_variants
 from simlib.device.trailer import Trailer, TrailerMap
 from simlib.device.updater import confirm_update, install
-from simlib.errors import InputError, Reason
+from simlib.errors import Reason
 from simlib.firmware.trailer import FLAG_SET
+from tests.device_boot.random_rigs import SMALLEST_IMAGE, Known, random_rig
 from tests.device_boot.rigs import (
     DEVICE_KEY,
-    ENCRYPTING,
     RELEASER,
     SELECTING,
     SIGNER,
     STRANGER,
     SWAPPING,
     TRYING,
-    Rig,
 )
 
 Result = TypeVar("Result")
-SMALLEST_IMAGE = 480
 BADNESSES = ("a stranger's", "flipped", "another's bytes", "oversize")
 
 
 class Broken(AssertionError):
     """The device did what it must not; the message ends with all that had happened to it."""
-
-
-@dataclass(frozen=True)
-class Known:
-    """A genuine image: as shipped, and with its payload in the clear."""
-
-    version: str
-    blob: bytes
-    clear: bytes
-    counter: int
-    encrypted: bool
-
-    @property
-    def sha256(self) -> bytes:
-        return sha256(self.clear).digest()
-
-
-def random_rig(random: Random, layout: str) -> Rig:
-    """A small device of this layout: of any sectors, write size, slots, scratch area and encryption."""
-    while True:
-        rig = _any_rig(random, layout)
-        try:
-            check_geometry(rig.config)
-        except InputError:
-            continue
-        if max_image_bytes(rig.config, encrypted=rig.encrypted) > SMALLEST_IMAGE + 100:
-            return rig
-
-
-def _any_rig(random: Random, layout: str) -> Rig:
-    sector, write = random.choice((512, 512, 1024)), random.choice((1, 2, 4, 8, 16, 32))
-    facts: dict[str, Any] = {
-        "write_size_bytes": write,
-        "erased_value": random.choice((255, 255, 0)),
-        "counter_store": random.choice(("fuses", "flash")),
-    }
-    trailer = -(-(128 * 3 * write + 200) // sector)
-    sectors = trailer + random.randint(3, 9) if layout in SWAPPING else random.randint(4, 10)
-    slot, large = sectors * sector, random.random() < 0.4
-    match layout:
-        case "swap-move":
-            facts["secondary_size_bytes"] = slot - sector if large else 0
-        case "swap-offset":
-            facts["secondary_size_bytes"] = slot if large else 0
-        case "swap-scratch" if large:
-            sectors += sectors % 2
-            facts["secondary_sector_bytes"] = 2 * sector
-            facts["scratch_size_bytes"] = 2 * sector * random.randint(1, 3)
-        case "swap-scratch":
-            facts["scratch_size_bytes"] = sector * random.randint(1, 5)
-        case "overwrite-only" | "direct-xip" | "direct-xip-revert" | "ram-load":
-            facts["downgrade_prevention"] = layout == "overwrite-only" and random.random() < 0.3
-            if large:
-                unit = facts["secondary_sector_bytes"] = sector * random.randint(1, 2)
-                facts["secondary_size_bytes"] = (slot + random.randint(-2, 2) * sector) // unit * unit
-        case "in-place-journal" if large:
-            facts["scratch_size_bytes"] = (trailer + 1 + random.randint(1, 12)) * sector
-    encrypted = layout in ENCRYPTING and random.random() < 0.5
-    facts["download_size_bytes"] = (sectors + 1) * sector
-    return Rig.of(layout, sectors=sectors, sector=sector, encrypted=encrypted, **facts)
 
 
 class Life:
@@ -234,6 +171,8 @@ class Life:
             self.may_be_dead = layout == "single-slot"
         elif reason is Reason.NONE:
             self.requested, self.may_run = {image.sha256}, {image.sha256}
+            if not further and layout != "single-slot" and random.random() < 0.15:
+                self._spoil(len(blob) if layout == "in-place-journal" else len(image.blob))
         else:
             self.broken("a good artefact was refused")
         return not struck
@@ -291,6 +230,15 @@ class Life:
         if occupied(Place(device.area(device.running_slot))) != (image.blob if as_shipped else image.clear):
             self.broken("the slot holds other bytes")
 
+    def _spoil(self, n_bytes: int) -> None:
+        """A bit flips in what waits to be installed, so that the boot has to refuse it."""
+        place = boot_loader(self.device).target(self.device)
+        at = self.random.randrange(n_bytes)
+        bit = place.read(at, 1)[0] ^ 1 << self.random.randrange(8)
+        place.area.flash.damage(place.address + at, bytes([bit]))
+        self.log.append(f"the byte at {at} of what waits in {place.name} is spoilt")
+        self.requested, self.may_run = set(), {self.stays.sha256}
+
     def _struck(self, work: Callable[[], Result], probability: float) -> tuple[bool, Result | None]:
         """Do `work`, with a power cut at a drawn operation perhaps; whether it struck, and the result."""
         device, random = self.device, self.random
@@ -324,12 +272,10 @@ class Life:
         finally:
             flash.on_operation = None
             flash.power_on()
+        offset, data, before = torn[0]
         if malicious:
-            offset, data, before = torn[0]
-            unit, erased = (
-                self.rig.config.write_size_bytes,
-                bytes([self.rig.config.erased_value]) * len(before),
-            )
+            config = self.rig.config
+            unit, erased = config.write_size_bytes, bytes([config.erased_value]) * len(before)
             ways = (
                 erase_variants(tear, before, erased, seed=seed, offset=offset)
                 if data is None
@@ -337,6 +283,8 @@ class Life:
             )
             if ways:
                 flash.damage(offset, random.choice(ways))
+        if self.device.security_counter < self.counter:
+            self.broken("the security counter is lost")
         return True, None
 
     def _pad_the_primary(self) -> None:

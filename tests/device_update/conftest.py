@@ -50,6 +50,7 @@ def make_release(tmp_path_factory: pytest.TempPathFactory) -> MakeRelease:
         recovery: str | None = None,
         cipher: str = "aes-256",
         key_wrap: str = "ecies-p256",
+        load_address: int = 0,
     ) -> Release:
         return build_release(
             ReleaseSpec(
@@ -70,6 +71,7 @@ def make_release(tmp_path_factory: pytest.TempPathFactory) -> MakeRelease:
                 security_counters=security_counters,
                 cipher=cipher,
                 key_wrap=key_wrap,
+                load_address=load_address,
             ),
             targets=targets,
             recovery=None if recovery is None else Recovery(recovery, "patch"),

@@ -16,12 +16,13 @@ from simlib.scenario import Scenario, calibration, load, preset_names
 from simlib.scenario import field_model as f
 from simlib.scenario import model as m
 from simlib.scenario import schema_field as known
-from simlib.scenario.consistency import TOKEN_KEY_WRAPS, TOKEN_SIGNATURES
+from simlib.scenario.consistency import IN_THE_CLEAR, TOKEN_KEY_WRAPS, TOKEN_SIGNATURES
 from simlib.scenario.distributions import SHAPE, SIGMA, Distribution
 from simlib.scenario.leaves import DAY, MINUTE
 from simlib.scenario.reading import read_document
 from simlib.scenario.schema import (
     CIPHERS,
+    COUNTER_STORES,
     COUNTERS,
     FORGERIES,
     JITTERS,
@@ -242,7 +243,7 @@ def cohorts(
         name=name,
         share=share,
         hardware=hardware,
-        layout=draw(st.sampled_from(LAYOUTS)),
+        layout=draw(st.sampled_from([layout for layout in LAYOUTS if layout != "ram-load"])),
         slot_size_bytes=sector * draw(st.integers(1, 200)),
         download_size_bytes=sector * draw(st.integers(0, 200)),
         sector_size_bytes=sector,
@@ -265,6 +266,12 @@ def cohorts(
         wake_presence=draw(SHARES),
         reboot_ms=draw(SPANS),
         self_test_ms=draw(SPANS),
+        secondary_size_bytes=sector * draw(st.integers(0, 200)),
+        secondary_sector_bytes=sector * draw(st.integers(0, 4)),
+        scratch_size_bytes=sector * draw(st.integers(0, 9)),
+        downgrade_prevention=draw(FLAGS),
+        counter_store=draw(st.sampled_from(COUNTER_STORES)),
+        ram_bytes=draw(st.integers(0, 1 << 20)),
     )
 
 
@@ -424,8 +431,16 @@ def specs(draw: Any) -> m.ScenarioSpec:
     all_owners = tuple(draw(owners(name, cells)) for name in draw(named(2)))
     backup_to = draw(st.sampled_from(known.BACKUPS))
     fleet = draw(fleets(link_names, all_channels, all_habits, all_owners, cells, backup_to == "phone"))
+    load_address = draw(st.sampled_from([0, 0, 1, 0x2000_0000]))
+    if load_address:  # images for RAM are for devices that run them there
+        fleet = tuple(replace(cohort, layout="ram-load") for cohort in fleet)
     hardware = [cohort.hardware for cohort in fleet]
     on_halt = draw(st.sampled_from(known.ON_HALT))
+    release = replace(
+        draw(releases(hardware, in_flight=3 if on_halt == "stop" else 1)), load_address=load_address
+    )
+    if any(cohort.layout in IN_THE_CLEAR for cohort in fleet):
+        release = replace(release, encrypted=False)
     probation = draw(SPANS)
     return m.ScenarioSpec(
         name=draw(NAMES),
@@ -435,7 +450,7 @@ def specs(draw: Any) -> m.ScenarioSpec:
         horizon_ms=draw(PERIODS),
         timeline_ms=draw(st.integers(MINUTE, DAY)),
         weekday=draw(st.integers(0, 6)),
-        release=draw(releases(hardware, in_flight=3 if on_halt == "stop" else 1)),
+        release=release,
         links=tuple(draw(links(name)) for name in link_names),
         zones=tuple(
             f.ZoneSpec(name, MINUTE * draw(st.integers(-14 * 60, 14 * 60)), share)

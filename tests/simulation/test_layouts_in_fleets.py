@@ -1,4 +1,4 @@
-"""Every boot layout in a fleet: the same on every clock, and what it makes of power cuts and of roll-backs."""
+"""Every boot layout in a fleet: the same on every clock, under power cuts and when it is rolled back."""
 
 from __future__ import annotations
 
