@@ -122,6 +122,8 @@ def flash_size(text: str, flag: str) -> int:
 
 
 def _table_path(dump: Path) -> Path:
+    if not dump.name:
+        raise InputError(f"--dump {dump}: found a folder, expected a file to write")
     table = dump.with_suffix(".json")
     if table == dump:
         raise InputError(f"--dump {dump}: found the partition table's name, expected another ending")

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
+from simlib.cli.device import flash_size
 from simlib.cli.files import Force, Json, if_given, naming, read, refuse_existing, size, whole_number, write
 from simlib.cli.keyfiles import PassphraseFile, decryption_key, encryption_key, signing_key, verify_key
 from simlib.cli.output import say, say_json, say_table
@@ -86,7 +87,7 @@ def sign(
     payload = read(source, "raw firmware")
     if not payload:
         raise InputError(f"{source}: found an empty file, expected raw firmware")
-    write_size, slot_bytes = size(align, "--align"), if_given(size, slot_size, "--slot-size")
+    write_size, slot_bytes = size(align, "--align"), if_given(flash_size, slot_size, "--slot-size")
     if write_size not in WRITE_SIZES:
         raise InputError(f"--align: found {align}, expected one of {', '.join(map(str, WRITE_SIZES))}")
     if slot_bytes is None and (pad or confirm):
@@ -150,6 +151,8 @@ def verify(
     vendor, device_class = _identifiers(vendor_id, class_id)
     private = None if decrypt_with is None else decryption_key(decrypt_with, passphrase_file)
     least = if_given(whole_number, min_security_counter, "--min-security-counter")
+    if least is not None and not 0 <= least < 1 << 32:
+        raise InputError(f"--min-security-counter: found {least}, expected 0 to {(1 << 32) - 1}")
     try:
         with naming(image):
             verified = verify_image(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 
 def opened(device: Device, keys: Sequence[VerifyKey], manifest: bytes) -> Manifest:
+    """The facts of a manifest that one of `keys` has signed; raises `Refused` as `open_manifest` does."""
     with device.step("manifest", "signature") as note:
         device.meter.sha256(len(manifest))
         facts = open_manifest(manifest, metered(keys, device.meter))
@@ -57,11 +58,12 @@ def check_facts(device: Device, facts: Manifest, blob: bytes) -> None:
         # The length is known before the body (as by HTTP's Content-Length), so an endless one is never begun.
         raise Refused(Reason.ARTEFACT_MISMATCH, f"blob: found {len(blob)} bytes, expected {facts.blob_size}")
     if facts.kind != "full" and not device.layout.patches:
-        raise Refused(Reason.NO_ARTEFACT, "artefact: found a patch, expected a full one (one slot)")
+        raise Refused(Reason.NO_ARTEFACT, "artefact: found a patch, expected a full one")
     if boot_loader(device).in_trial(device):
         # The other slot holds the image that a failed trial reverts to.
         raise Refused(Reason.TRIAL_PENDING, "trial: found one under way, expected it confirmed or reverted")
     _check_new(device, facts)
+    _check_memory(device, facts)
     if device.layout.in_place:
         return  # how much fits, its driver will say
     _check_room(device, facts)
@@ -78,6 +80,9 @@ def _check_room(device: Device, facts: Manifest) -> None:
         if facts.blob_size > room:
             what = "patch" if facts.kind != "full" else "image to wait"
             raise Refused(Reason.STORAGE_SHORT, f"{what}: {facts.blob_size} bytes, expected at most {room}")
+
+
+def _check_memory(device: Device, facts: Manifest) -> None:
     ram, needed = device.config.ram_bytes, ram_needed(device.config, facts)
     if ram and needed > ram:
         raise Refused(Reason.MEMORY_SHORT, f"RAM: found {ram} bytes, expected {needed} for this artefact")

@@ -74,11 +74,11 @@ class DeviceConfig:
         sector, large = self.sector_size_bytes, self.secondary_sector_bytes
         if large < 0 or large % sector:
             raise InputError(
-                f"secondary_sector_bytes: found {large}, expected 0 or a multiple of the sector, {sector}"
+                f"secondary_sector: found {large}, expected 0 or a multiple of the sector, {sector}"
             )
         for name, size, unit in (
-            ("secondary_size_bytes", self.secondary_size_bytes, large or sector),
-            ("scratch_size_bytes", self.scratch_size_bytes, large or sector),
+            ("secondary_size", self.secondary_size_bytes, large or sector),
+            ("scratch_size", self.scratch_size_bytes, large or sector),
         ):
             if size < 0 or size % unit:
                 raise InputError(f"{name}: found {size}, expected 0 or a multiple of the sector, {unit}")

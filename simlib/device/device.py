@@ -18,6 +18,7 @@ from simlib.device.flash import Flash, FlashState, Geometry, Region
 from simlib.device.meter import Meter
 from simlib.device.partitions import Area
 from simlib.device.payload_cipher import PayloadCipher
+from simlib.device.ram import wrong_load_address
 from simlib.device.security_counter import FlashCounter, SecurityCounter, record
 from simlib.device.trailer import MIN_ALIGN, TrailerMap
 from simlib.errors import InputError, Refused
@@ -250,7 +251,10 @@ def new_device(
     `InputError` where the image is larger.
     """
     layouts.check_geometry(config)
-    header = parse_header(image) if config.layout == "ram-load" and decryption_key is not None else None
+    header = parse_header(image) if config.layout == "ram-load" else None
+    wrong = None if header is None else wrong_load_address(config, header.load_address, len(image))
+    if wrong is not None:
+        raise InputError(f"factory image: {wrong}")
     if header is not None and header.encrypted and decryption_key is not None:
         image = PayloadCipher.of(header, content_key_of(image, decryption_key)).turn(0, image, None)
     table = layouts.get(config.layout).partitions(config)

@@ -224,6 +224,7 @@ class Flash:
     def stick(self, offset: int, bits: int, value: int) -> None:
         """From now on the `bits` of the byte at `offset` read as those of `value`, whatever is done to it."""
         self._need_range(offset, 1)
+        self.access.look(offset // self._sector, offset // self._sector)
         self._faults.stick(offset, bits, value)
         self._faulty = True
         self._faults.hold(self._cells, offset, offset + 1)
@@ -271,6 +272,8 @@ class Flash:
     def restore(self, state: FlashState) -> None:
         """Go back to `state`, powered, with no cut armed, and nothing looked at or changed yet."""
         self._cells = bytearray(state.content)
+        if self._faulty:
+            self._faults.hold(self._cells, 0, self.size_bytes)
         self.access = SectorAccess(self.sectors)
         self.wear = list(state.wear)
         self.erases = state.erases

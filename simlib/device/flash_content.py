@@ -26,7 +26,7 @@ class Kind(StrEnum):
 
     ERASED = "erased"
     IMAGE = "image"  # a whole sector of a known image, or its shorter last one
-    PART = "part"  # the beginning or the end of one, the rest of the sector erased
+    PART = "part"  # a piece of one, the rest of the sector erased
     ALIKE = "alike"  # a whole sector, or part, that several known images have
     TRAILER = "trailer"  # nothing but a trailer, or a journal, written or being written
     OTHER = "other"
@@ -152,13 +152,10 @@ class _Classifier:
         return cells.startswith(data) and self._is_erased(cells[len(data) :])
 
     def _part_length(self, cells: bytes, data: bytes) -> int:
-        """How many bytes of the beginning, or of the end, stand there with nothing beside them."""
+        """How many bytes of one piece stand there with nothing beside them."""
         data = data.ljust(len(cells), self._erased)[: len(cells)]
-        written = len(cells.rstrip(self._erased))
-        if cells[:written] == data[:written]:
-            return written
-        written = len(cells.lstrip(self._erased))
-        return written if cells[-written:] == data[-written:] else 0
+        start, stop = len(cells) - len(cells.lstrip(self._erased)), len(cells.rstrip(self._erased))
+        return stop - start if cells[start:stop] == data[start:stop] else 0
 
 
 def _of(chunks: Sequence[_Chunk], where: tuple[str, int, int], kind: Kind, *, trailer: bool) -> SectorContent:

@@ -163,6 +163,8 @@ def check_geometry(config: DeviceConfig) -> None:
     layout = get(config.layout)
     if config.scratch_size_bytes and "scratch" not in layout.slots:
         raise InputError(f"scratch_size: found one for {layout.name}, expected a layout with a scratch area")
+    if config.downgrade_prevention and layout.name != "overwrite-only":
+        raise InputError(f"downgrade_prevention: found it on {layout.name}, expected overwrite-only")
     if "secondary" not in layout.slots:
         if config.secondary_size_bytes or config.secondary_sector_bytes:
             raise InputError(f"secondary_size: found one for {layout.name}, expected a layout with two slots")
@@ -173,6 +175,10 @@ def check_geometry(config: DeviceConfig) -> None:
     unit, sector = sector_of(config, "secondary"), config.sector_size_bytes
     if secondary % unit:
         raise InputError(f"secondary_size: found {secondary}, expected a multiple of its sector, {unit}")
+    if layout.name in ("swap-move", "swap-offset") and unit != sector:
+        raise InputError(
+            f"secondary_sector: found {unit} for {layout.name}, expected {sector}, the primary's"
+        )
     allowed: tuple[int, ...] = ()
     match layout.name:
         case "swap-move":
@@ -190,10 +196,6 @@ def check_geometry(config: DeviceConfig) -> None:
     if allowed and secondary not in allowed:
         expected = " or ".join(map(str, allowed))
         raise InputError(f"secondary_size: found {secondary} for {layout.name}, expected {expected}")
-    if layout.name in ("swap-move", "swap-offset") and unit != sector:
-        raise InputError(
-            f"secondary_sector: found {unit} for {layout.name}, expected {sector}, the primary's"
-        )
 
 
 def _check_journal(config: DeviceConfig) -> None:

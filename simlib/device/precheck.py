@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def has_room(config: DeviceConfig, manifest: Manifest, *, encrypted: bool) -> bool:
     """Whether a device of this kind can hold what the artefact of `manifest` brings and makes.
 
-    `encrypted` is for devices with a decryption key, whose trailer is larger. A patch also needs a second
-    slot to be rebuilt into.
+    `encrypted` is for devices with a decryption key, whose trailer is larger. A patch also needs a
+    layout that takes one.
     """
     if manifest.image_size > max_image_bytes(config, encrypted=encrypted):
         return False

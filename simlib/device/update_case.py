@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Final
 
 from simlib.delta import patch_recipe
-from simlib.device.bootloader.check import RAM_START
 from simlib.device.bootloader.journal_plan import plan_for
 from simlib.device.config import DeviceConfig
 from simlib.device.layouts import get, max_image_bytes
 from simlib.device.meter import ceil_div
+from simlib.device.ram import RAM_START
 from simlib.device.slots import SPARE_SECTORS, size_of
 from simlib.errors import InputError
 from simlib.release import Release, build_release
@@ -45,7 +45,7 @@ def check_payload(layout: str, payload: str) -> None:
     if payload not in PAYLOADS:
         raise InputError(f"payload: found {payload!r}, expected one of {', '.join(PAYLOADS)}")
     if payload == "delta" and not known.patches:
-        raise InputError(f"payload: found delta on {layout}, expected a layout with a second slot")
+        raise InputError(f"payload: found delta on {layout}, expected a layout that takes patches")
 
 
 def load_address_for(layout: str) -> int:

@@ -104,8 +104,12 @@ def confirm_update(device: Device) -> None:
     loader = boot_loader(device)
     if not loader.in_trial(device):
         return
+    try:
+        counter = parse_image(occupied(loader.running(device))).security_counter or 0
+    except Refused as refusal:
+        device.note("confirm", f"not confirmed, {refusal}")
+        return
     loader.confirm(device)
-    counter = parse_image(occupied(loader.running(device))).security_counter or 0
     device.raise_security_counter(counter, "confirm")
 
 
@@ -114,10 +118,15 @@ def _store_image(device: Device, facts: Manifest, blob: bytes) -> None:
     loader = boot_loader(device)
     loader.prepare(device)
     place = loader.target(device)
+    # Where the boot loader needs no request, the header is what makes an image of the bytes: it is held back.
+    held = b"" if device.layout.on_request else blob[:LARGEST_WRITE_BYTES]
     with device.step("write", f"{len(blob)} bytes to {_named(place)}"):
-        _stream(place, blob)
+        _stream(place, blob, hold_bytes=len(held))
+    _check_stored(device, place, facts, held)
     with _forgotten_if_refused(device, place):
-        _check_stored(device, place, facts)
+        if held:
+            with device.step("write", "the header, held back until the blob was found to be the manifest's"):
+                place.area.write_bytes(place.offset, held)
         image = check_candidate(device, place)
         _check_promise(image, facts)
         _check_one_hash(image.header, facts)
@@ -204,10 +213,11 @@ def _overwrite(device: Device, facts: Manifest, blob: bytes) -> None:
     _check_promise(check_running(device, Place(device.area("primary")))[0], facts)
 
 
-def _stream(place: Place, data: bytes, cipher: PayloadCipher = _AS_IT_IS) -> None:
+def _stream(place: Place, data: bytes, cipher: PayloadCipher = _AS_IT_IS, *, hold_bytes: int = 0) -> None:
     """Write `data` from `place` on, each sector erased just ahead of its first write.
 
-    `cipher` turns each piece just before it is written.
+    `cipher` turns each piece just before it is written. The first `hold_bytes`, if any a whole piece, are not
+    written.
     """
     area, sector = place.area, place.area.sector
     erased = 0
@@ -216,14 +226,15 @@ def _stream(place: Place, data: bytes, cipher: PayloadCipher = _AS_IT_IS) -> Non
         while erased < at + len(chunk):
             area.erase(place.offset + erased)
             erased += sector
-        area.write_bytes(place.offset + at, cipher.turn(at, chunk, area.flash.meter))
+        if at >= hold_bytes:
+            area.write_bytes(place.offset + at, cipher.turn(at, chunk, area.flash.meter))
 
 
-def _check_stored(device: Device, place: Place, facts: Manifest) -> None:
-    """The blob as it now lies in flash against the manifest's hash."""
+def _check_stored(device: Device, place: Place, facts: Manifest, held: bytes = b"") -> None:
+    """The blob as it lies in flash, but for the bytes `held` back, against the manifest's hash."""
     with device.step("hash", f"the blob in {place.name}") as note:
         device.meter.sha256(facts.blob_size)
-        found = sha256(place.read(0, facts.blob_size)).digest()
+        found = sha256(held + place.read(len(held), facts.blob_size - len(held))).digest()
         if found != facts.blob_sha256:
             note.detail = f"the blob in {place.name} is not the manifest's"
             raise Refused(

@@ -55,9 +55,7 @@ class Fleet(NamedTuple):
     connect_ms: Ints
     connect_uj: Ints
     report_uj: Ints
-    in_place: (
-        Ints  # 1: an install overwrites what runs, so a failed one leaves the device to its boot loader
-    )
+    in_place: Ints  # 1: an install overwrites what runs, so a failed one leaves the device to its boot loader
     multicast_ms: Ints  # a session starts each so often; 0: transfers are the device's own
     phone: Ints  # 1: it is reached through a phone
     foreground_below: Ints

@@ -46,6 +46,8 @@ Key = TypeVar("Key", bound=PrivateKey | PublicKey)
 
 def public_path(path: Path) -> Path:
     """Where the public half of the private key at `path` goes: ``k.pem`` gives ``k.pub.pem``."""
+    if not path.name:
+        raise InputError(f"{path}: found a folder, expected a file to write a key to")
     return path.with_name(f"{path.stem if path.suffix == '.pem' else path.name}.pub.pem")
 
 

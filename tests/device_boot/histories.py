@@ -148,11 +148,9 @@ class Life:
             blob = blob[:at] + bytes([blob[at] ^ 1 << random.randrange(8)]) + blob[at + 1 :]
         elif bad == "another's bytes":
             blob = self.new_image(size=len(image.blob)).blob
-        # Where no request is needed, a genuine image runs that was cut off before it could be refused.
-        never_cut = further or (bad == BADNESSES[2] and layout in ("direct-xip", "ram-load"))
         keys = (RELEASER.public(),)
         struck, reason = self._struck(
-            lambda: install(self.device, keys, manifest, blob), 0 if never_cut else 0.3
+            lambda: install(self.device, keys, manifest, blob), 0 if further else 0.3
         )
         told = "cut" if struck else reason
         self.log.append(f"install {image.version}, {kind}, {len(image.blob)} bytes, bad: {bad}: {told}")

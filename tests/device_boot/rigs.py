@@ -11,7 +11,7 @@ from typing import Any
 from simlib.delta import create_patch
 from simlib.device import Device, DeviceConfig, new_device
 from simlib.device.bootloader import Boot, boot_loader
-from simlib.device.bootloader.check import RAM_START
+from simlib.device.ram import RAM_START
 from simlib.device.rebuild import running_image
 from simlib.device.updater import install
 from simlib.draws import Stream

@@ -10,7 +10,7 @@ from simlib.device.bootloader.swap import trailer_of
 from simlib.device.tears import TEARS
 from simlib.device.trailer import Magic
 from simlib.device.updater import confirm_update
-from simlib.errors import Reason
+from simlib.errors import InputError, Reason
 from tests.device_boot.rigs import Rig, put, runs
 
 
@@ -109,7 +109,13 @@ def test_downgrade_prevention_does_not_stop_a_copy_that_was_cut_short() -> None:
 
 @pytest.mark.parametrize("layout", ["swap-move", "swap-scratch", "swap-offset"])
 def test_no_swap_knows_of_downgrade_prevention(layout: str) -> None:
-    rig = Rig.of(layout, sectors=24, sector=512, downgrade_prevention=True)
+    with pytest.raises(
+        InputError, match=f"downgrade_prevention: found it on {layout}, expected overwrite-only"
+    ):
+        Rig.of(layout, sectors=24, sector=512, downgrade_prevention=True).device(
+            small().image("1.5.0", 2_000)
+        )
+    rig = Rig.of(layout, sectors=24, sector=512)
     lower = rig.image("1.4.0", 2_000)
     device = rig.device(rig.image("1.5.0", 2_000))
     assert rig.take(device, lower) is Reason.NONE

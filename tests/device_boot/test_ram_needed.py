@@ -35,10 +35,10 @@ def case(layout: str, kind: str, ram: int = 0) -> tuple[Rig, Device, bytes, byte
 def test_what_is_needed_is_the_buffers_the_codec_and_what_the_layout_adds(layout: str, kind: str) -> None:
     rig, _, _, new, facts = case(layout, kind)
     codec = codec_ram_bytes("bsdiff4", facts.blob_size, len(new)) if kind == "delta" else 0
-    assert install_ram(rig.config, facts) == COPYING + codec
+    assert install_ram(facts) == COPYING + codec
     by_boot = {"ram-load": len(new), "in-place-journal": (512 + codec) if kind == "delta" else 0}
     assert boot_ram(rig.config, facts) == COPYING + by_boot.get(layout, 0)
-    assert ram_needed(rig.config, facts) == max(install_ram(rig.config, facts), boot_ram(rig.config, facts))
+    assert ram_needed(rig.config, facts) == max(install_ram(facts), boot_ram(rig.config, facts))
 
 
 @pytest.mark.parametrize(("layout", "kind"), [c for c in CASES if c[0] not in ("single-slot", "ram-load")])

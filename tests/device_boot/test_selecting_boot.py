@@ -6,8 +6,8 @@ import pytest
 
 from simlib.device import Device
 from simlib.device.bootloader import Swap, boot
-from simlib.device.bootloader.check import RAM_START, RAM_STOP
 from simlib.device.bootloader.swap import trailer_of
+from simlib.device.ram import RAM_START, RAM_STOP
 from simlib.device.trailer import Magic
 from simlib.device.updater import confirm_update
 from simlib.errors import Reason

@@ -158,3 +158,36 @@ def test_images_that_need_each_other_come_together_or_not_at_all_wherever_power_
             assert [version for version, _ in booted] in (old, new), (op, booted)
             device.confirm()
             assert [version for version, _ in device.boot()] == [version for version, _ in booted]
+
+
+def raising(number: int) -> bytes:
+    """The next image, with a higher security counter than the one in the slot."""
+    return sign_image(
+        Stream(number + 2, 7).block(300).tobytes()[:1100],
+        version_of(number, 1),
+        SIGNER,
+        security_counter=2,
+        deterministic=True,
+    )
+
+
+@pytest.mark.parametrize("layout", ALGORITHMS)
+def test_a_set_cut_between_its_swaps_goes_back_as_a_whole_though_its_counters_are_higher(layout: str) -> None:
+    for operation in range(1, 200):
+        device = TwoImages(layout, ("none", "none"))
+        for number, image in enumerate(device.images):
+            place = device.swapping.target(image)
+            place.area.erase_all()
+            place.area.write_bytes(place.offset, raising(number))
+            device.swapping.request(image)
+        device.flash.arm_cut(operation, "none")
+        try:
+            device.boot()
+            break
+        except PowerCut:
+            device.flash.power_on()
+        device.boot()
+        assert [image.security_counter for image in device.images] == [1, 1], operation
+        assert device.boot() == [(version_of(0, 0), False), (version_of(1, 0), False)], operation
+    else:
+        raise AssertionError("the boot has more operations than were tried")

@@ -114,7 +114,7 @@ INCOMPATIBLE = [
     (
         "swap-scratch",
         {"secondary_sector_bytes": 16 * KIB, "scratch_size_bytes": 20 * KIB},
-        "scratch_size_bytes: found 20480, expected 0 or a multiple",
+        "scratch_size: found 20480, expected 0 or a multiple",
     ),
     ("overwrite-only", {"slot_size_bytes": 60 * KIB, "secondary_sector_bytes": 16 * KIB}, "secondary_size"),
     ("swap-move", {"scratch_size_bytes": 4 * KIB}, "scratch_size: found one for swap-move"),
@@ -125,7 +125,7 @@ INCOMPATIBLE = [
         "secondary_size: found one for in-place-journal",
     ),
     ("in-place-journal", {"scratch_size_bytes": 4 * KIB}, "scratch_size: found 4096, expected 8192 or more"),
-    ("direct-xip", {"secondary_sector_bytes": 6 * KIB}, "secondary_sector_bytes: found 6144"),
+    ("direct-xip", {"secondary_sector_bytes": 6 * KIB}, "secondary_sector: found 6144"),
 ]
 
 

@@ -13,7 +13,6 @@ from simlib.device import DeviceConfig, FlashError, recollection
 from simlib.device import bench as bench_module
 from simlib.device.access import SectorAccess
 from simlib.device.bench import Bench
-from simlib.device.bootloader.check import RAM_START
 from simlib.device.events import Boot, Confirm, Cut, Event, Install
 from simlib.device.execution import Done
 from simlib.device.forgery import FORGERIES
@@ -21,6 +20,7 @@ from simlib.device.layouts import get
 from simlib.device.memo import Memo
 from simlib.device.partitions import Area
 from simlib.device.places import Place, _outline
+from simlib.device.ram import RAM_START
 from simlib.device.recollection import Recollection
 from simlib.device.state import State, replaced
 from simlib.device.tears import TEARS

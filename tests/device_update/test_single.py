@@ -238,7 +238,7 @@ def test_the_partition_table_covers_the_dump_without_gaps(files) -> None:
     [
         ({"layout": "swap-mov"}, "swap-move"),
         ({"payload": "patch"}, "payload"),
-        ({"payload": "delta", "layout": "single-slot"}, "second slot"),
+        ({"payload": "delta", "layout": "single-slot"}, "takes patches"),
         ({"tear": "half"}, "tear"),
         ({"cut_at": 0}, "cut-at"),
         ({"cut_at": 10**6}, r"expected 1 to \d+"),

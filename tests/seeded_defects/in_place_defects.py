@@ -124,7 +124,7 @@ DEFECTS: tuple[Defect, ...] = (
         "the journal is erased only where a whole request stands in it",
         Edit(
             InPlace.prepare,
-            {"            _journal(device).erase()": "            pass"},
+            {"            _clear(_journal(device))": "            pass"},
         ),
         Edit(
             in_place.request_made,

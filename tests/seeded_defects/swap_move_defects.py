@@ -203,6 +203,9 @@ UNCONFIRMED_STAYS: tuple[Defect, ...] = (
         "counter-raised-for-a-trial",
         LAYOUT,
         "the security counter follows an image whose swap was resumed, though it is on trial",
-        Edit(Swapping.run, {"done is Swap.NONE and": "done in (Swap.NONE, Swap.RESUMED) and"}),
+        Edit(
+            Swapping.run,
+            {"done is Swap.NONE and": "done in (Swap.NONE, Swap.RESUMED) and", " and not trial": ""},
+        ),
     ),
 )

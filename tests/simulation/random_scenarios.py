@@ -470,6 +470,8 @@ def _fitted(cohort: Document) -> None:
         kept = known.get(layout, {"secondary_size", "secondary_sector"} if layout in TWO_SLOTS else set())
         if key not in kept:
             cohort.pop(key, None)
+    if layout != "overwrite-only":
+        cohort.pop("downgrade_prevention", None)
 
 
 def _mended(document: Document) -> None:

@@ -29,6 +29,7 @@ from simlib.device import layouts
 from simlib.device.metered_key import metered
 from simlib.device.payload_cipher import PayloadCipher
 from simlib.device.places import Place, occupied
+from simlib.device.ram import wrong_load_address
 from simlib.errors import Reason, Refused
 from simlib.firmware.header import Flag, Header, parse_header
 from simlib.firmware.image import ParsedImage, parse_image
@@ -42,9 +43,6 @@ if TYPE_CHECKING:
 
 BY_ITS_RECORDS: Final = frozenset({Reason.HEADER_INVALID, Reason.TLV_UNKNOWN})
 """Refusals of a well-formed image before anything is computed."""
-RAM_START: Final = 0x2000_0000
-RAM_STOP: Final = 0x4000_0000
-"""The SRAM region of a Cortex-M (Armv7-M Architecture Reference Manual, B3.1)."""
 
 
 def image_limit(device: Device) -> int:
@@ -104,7 +102,7 @@ def check_bytes(
     if len(image) > limit:
         raise Refused(Reason.OVERSIZE, f"image: found {len(image)} bytes, expected at most {limit}")
     _check_address(device, header, len(image), place)
-    return _verify(device, image, header, in_the_clear=in_the_clear, runs=runs)
+    return _verify(device, image, in_the_clear=in_the_clear, runs=runs)
 
 
 def keeps_encrypted(device: Device) -> bool:
@@ -126,14 +124,8 @@ def _check_address(device: Device, header: Header, n_bytes: int, place: Place) -
         expected = "RAM_LOAD, for images run from RAM" if loads else "an image that runs in place"
         raise Refused(Reason.HEADER_INVALID, f"flags: found {header.flags!r}, expected {expected}")
     if loads:
-        ram = device.config.ram_bytes
-        stop = RAM_START + ram if ram else RAM_STOP
-        if not RAM_START <= address <= stop - n_bytes:
-            raise Refused(
-                Reason.LOAD_ADDRESS_WRONG,
-                f"load address: found 0x{address:x} for {n_bytes} bytes, "
-                f"expected within 0x{RAM_START:x} to 0x{stop:x}",
-            )
+        if (wrong := wrong_load_address(device.config, address, n_bytes)) is not None:
+            raise Refused(Reason.LOAD_ADDRESS_WRONG, wrong)
     elif header.flags & Flag.ROM_FIXED:
         will_run = place if device.layout.runs_from_both else Place(device.area("primary"))
         if address != will_run.address:
@@ -143,7 +135,7 @@ def _check_address(device: Device, header: Header, n_bytes: int, place: Place) -
             )
 
 
-def _verify(device: Device, image: bytes, header: Header, *, in_the_clear: bool, runs: bool) -> VerifiedImage:
+def _verify(device: Device, image: bytes, *, in_the_clear: bool, runs: bool) -> VerifiedImage:
     parsed = parse_image(image)  # its shape, at no cost; what is refused from here on has cost something
     reason = Reason.NONE
     try:

@@ -56,10 +56,9 @@ class InPlace(loader.WithoutTrial):
             except Refused as refusal:
                 refused = refusal.reason
                 with device.step("boot", "take back the refused request"):
-                    journal.erase()
+                    _clear(journal)
             else:
-                _carry_out(device, journal)
-                done = Swap.COPIED
+                done, refused = _carried_out(device, journal)
         return self.run(device, done, refused)
 
     def target(self, device: Device) -> Place:
@@ -69,7 +68,7 @@ class InPlace(loader.WithoutTrial):
     def prepare(self, device: Device) -> None:
         """Erase the journal's trailer before anything else."""
         with device.step("erase", "the journal's trailer"):
-            _journal(device).erase()
+            _clear(_journal(device))
 
     def request(self, device: Device) -> None:
         """Ask for the full image in the download partition; `request_made` asks for others too."""
@@ -85,7 +84,7 @@ def request_made(device: Device, kind: int, size: int, content_key: bytes | None
     journal = _journal(device)
     with device.step("request", "in place"):
         if not journal.is_clean():
-            journal.erase()
+            _clear(journal)
         if journal.status_units():
             raise Refused(Reason.WRITE_REFUSED, "journal: found a status after its erase, as in worn cells")
         journal.area.write_bytes(journal.map.swap_info, _KIND.pack(kind))
@@ -117,6 +116,17 @@ def _journal(device: Device) -> Trailer:
     return swap.trailer_of(device, "scratch")
 
 
+def _clear(journal: Trailer) -> None:
+    """Erase the journal; one that still asks says first that it is done.
+
+    Its status is erased before its magic, and a torn erase may leave units that were never written.
+    """
+    state = journal.state()
+    if state.magic is Magic.GOOD and not state.copy_done:
+        journal.write_copy_done()
+    journal.erase()
+
+
 def _spare_sectors(device: Device) -> int:
     area = device.area("scratch")
     return area.sectors - _journal(device).map.sectors
@@ -146,6 +156,16 @@ def _patch(device: Device, journal: Trailer) -> bytes:
         return blob
     device.meter.aes_ctr(len(blob), len(key))
     return ctr_crypt(key, blob)
+
+
+def _carried_out(device: Device, journal: Trailer) -> tuple[Swap, Reason]:
+    """What waits may have been spoilt since the work began: then the check says whether anything may run."""
+    try:
+        _carry_out(device, journal)
+    except Refused as refusal:
+        device.note("in place", f"stopped, {refusal}")
+        return Swap.NONE, refusal.reason
+    return Swap.COPIED, Reason.NONE
 
 
 def _carry_out(device: Device, journal: Trailer) -> None:

@@ -6,7 +6,8 @@ done, and at last every image is checked: one that does not hold stops the devic
 
 An image demands of another that it will be of a version at least, as things would stand after this boot. One
 demand that is not met holds back all swaps (`boot_verify_dependencies`): the candidates stay requested and
-are looked at again at the next boot. A demand on an image that the device does not have is never met.
+are looked at again at the next boot, and a revert waits with them, as in MCUboot. A demand on an image that
+the device does not have is never met.
 
 A boot that finds one image swapped in and on trial, and another one still to be swapped in, was cut between
 the two: the first is not taken for a failed trial. So a set of images comes as a whole.

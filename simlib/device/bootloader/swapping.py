@@ -97,8 +97,8 @@ class Swapping:
 
     def run(self, device: Device, done: Swap, refused: Reason) -> Boot:
         """Check the image in the primary slot and run it; raises `Refused` where it may not."""
-        settled = done is Swap.NONE and refused is Reason.NONE
         trial = self.in_trial(device)
+        settled = done is Swap.NONE and refused is Reason.NONE and not trial
         return loader.run(device, self.running(device), done, refused, trial=trial, raise_counter=settled)
 
     def _update(self, device: Device) -> tuple[Swap, Reason]:

@@ -38,12 +38,15 @@ class Pkcs11Uri:
         if not text.startswith(SCHEME):
             raise InputError(f"key: found {text!r}, expected {SCHEME}token=LABEL;object=LABEL")
         path, _, query = text.removeprefix(SCHEME).partition("?")
+        shown = f"{SCHEME}{path}"  # without the query, which may hold the PIN
         where = _attributes(path, ";", _PATH)
         how = _attributes(query, "&", _QUERY)
         if "token" not in where or not {"object", "id"} & set(where):
-            raise InputError(f"{text}: found no {_missing(where)}, expected {SCHEME}token=LABEL;object=LABEL")
+            raise InputError(
+                f"{shown}: found no {_missing(where)}, expected {SCHEME}token=LABEL;object=LABEL"
+            )
         if where.get("type", "private") != "private":
-            raise InputError(f"{text}: found type={where['type']}, expected private")
+            raise InputError(f"{shown}: found type={where['type']}, expected private")
         return cls(
             token=unquote(where["token"]),
             object=unquote(where["object"]) if "object" in where else None,
