@@ -5,20 +5,26 @@ from __future__ import annotations
 import json as json_text
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from simlib.cli.files import Force, Json, check_file, if_given, refuse_existing, size, whole_number, write
+from simlib.cli.flash_options import (
+    Encrypted,
+    ErasedValue,
+    Payload,
+    SectorSize,
+    SlotSize,
+    WriteSize,
+    flash_size,
+)
 from simlib.cli.keyfiles import verify_key
 from simlib.cli.output import say, say_json, say_table
 from simlib.errors import InputError
 
 if TYPE_CHECKING:
     from simlib.device.single import UpdateResult
-
-LARGEST_SLOT_BYTES: Final = 64 << 20
-"""The whole flash is held in memory; the slots of connected devices are a fraction of this."""
 
 app = typer.Typer(help="Take one device through an update.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -33,15 +39,13 @@ def update(
     old: Annotated[Path, typer.Option("--from", help="Raw binary, or signed image with --key.")],
     new: Annotated[Path, typer.Option("--to", help="Raw binary, or signed image with --key.")],
     layout: Annotated[str, typer.Option(help="How the boot loader uses the flash.")] = "swap-move",
-    payload: Annotated[str, typer.Option(help="full or delta.")] = "full",
-    encrypted: Annotated[bool, typer.Option("--encrypted", help="Encrypt what is sent.")] = False,
+    payload: Payload = "full",
+    encrypted: Encrypted = False,
     key: Annotated[Path | None, typer.Option(help="Key of signed images, private or public, PEM.")] = None,
-    sector_size: Annotated[str, typer.Option(help="Erase unit of the flash.")] = "4096",
-    slot_size: Annotated[
-        str | None, typer.Option(help="Size of a slot; default: the least that will do.")
-    ] = None,
-    write_size: Annotated[str, typer.Option(help="Write unit of the flash.")] = "4",
-    erased_value: Annotated[str, typer.Option(help="What an erased byte reads, 0xFF or 0x00.")] = "0xFF",
+    sector_size: SectorSize = "4096",
+    slot_size: SlotSize = None,
+    write_size: WriteSize = "4",
+    erased_value: ErasedValue = "0xFF",
     secondary_size: Annotated[str, typer.Option(help="Size of the second slot; 0: its layout's.")] = "0",
     secondary_sector: Annotated[str, typer.Option(help="Erase unit of the second slot; 0: the same.")] = "0",
     scratch_size: Annotated[str, typer.Option(help="Size of a scratch area; 0: its layout's.")] = "0",
@@ -111,14 +115,6 @@ def update(
         )
     say_table([(name, "none" if value is None else value) for name, value in facts.items()], indent="")
     return 0
-
-
-def flash_size(text: str, flag: str) -> int:
-    """A size [byte] of a part of a flash, as a person types it; `InputError` for one beyond all reason."""
-    size_bytes = size(text, flag)
-    if size_bytes > LARGEST_SLOT_BYTES:
-        raise InputError(f"{flag}: found {text}, expected at most {LARGEST_SLOT_BYTES} bytes")
-    return size_bytes
 
 
 def _table_path(dump: Path) -> Path:

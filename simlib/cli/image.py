@@ -7,8 +7,8 @@ from typing import Annotated, Final
 
 import typer
 
-from simlib.cli.device import flash_size
 from simlib.cli.files import Force, Json, if_given, naming, read, refuse_existing, size, whole_number, write
+from simlib.cli.flash_options import flash_size
 from simlib.cli.keyfiles import PassphraseFile, decryption_key, encryption_key, signing_key, verify_key
 from simlib.cli.output import say, say_json, say_table
 from simlib.errors import InputError, Refused

@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from simlib.cli.device import flash_size
 from simlib.cli.files import Json, if_given, size, whole_number
+from simlib.cli.flash_options import (
+    Encrypted,
+    ErasedValue,
+    Payload,
+    SectorSize,
+    SlotSize,
+    WriteSize,
+    flash_size,
+)
 from simlib.cli.output import advancing, say, say_json, say_table
 
 if TYPE_CHECKING:
@@ -21,18 +29,16 @@ SHOWN_HARMS: Final = 20
 def powercut(
     layout: Annotated[str, typer.Option(help="How the boot loader uses the flash, as swap-move.")],
     image_size: Annotated[str, typer.Option(help="Size of the synthetic firmwares.")],
-    payload: Annotated[str, typer.Option(help="full or delta.")] = "full",
-    encrypted: Annotated[bool, typer.Option("--encrypted", help="Encrypt what is sent.")] = False,
+    payload: Payload = "full",
+    encrypted: Encrypted = False,
     tear: Annotated[str, typer.Option(help="What a cut leaves: none, partial, garbage, or all.")] = "all",
     second_cut: Annotated[
         str, typer.Option(help="Cut the boot after a cut again: none, all, or so many times, drawn.")
     ] = "none",
-    sector_size: Annotated[str, typer.Option(help="Erase unit of the flash.")] = "4096",
-    slot_size: Annotated[
-        str | None, typer.Option(help="Size of a slot; default: the least that will do.")
-    ] = None,
-    write_size: Annotated[str, typer.Option(help="Write unit of the flash.")] = "4",
-    erased_value: Annotated[str, typer.Option(help="What an erased byte reads, 0xFF or 0x00.")] = "0xFF",
+    sector_size: SectorSize = "4096",
+    slot_size: SlotSize = None,
+    write_size: WriteSize = "4",
+    erased_value: ErasedValue = "0xFF",
     counter_store: Annotated[
         str, typer.Option(help="Where the security counter is kept: fuses or flash.")
     ] = "fuses",

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 
 from simlib.device.bootloader import boot_loader
 from simlib.device.bootloader.check import image_limit
-from simlib.device.bootloader.in_place import InPlace
 from simlib.device.metered_key import metered
-from simlib.device.ram import ram_needed
+from simlib.device.ram import has_memory, ram_needed
 from simlib.device.rebuild import running_image
 from simlib.errors import Reason, Refused
 from simlib.firmware.image import parse_header
@@ -75,7 +74,7 @@ def _check_room(device: Device, facts: Manifest) -> None:
     limit = image_limit(device)
     if facts.image_size > limit:
         raise Refused(Reason.STORAGE_SHORT, f"image: {facts.image_size} bytes, expected at most {limit}")
-    if facts.kind != "full" or isinstance(boot_loader(device), InPlace):
+    if facts.kind != "full" or device.layout.waits:
         room = device.area("download").size if device.has("download") else 0
         if facts.blob_size > room:
             what = "patch" if facts.kind != "full" else "image to wait"
@@ -83,9 +82,12 @@ def _check_room(device: Device, facts: Manifest) -> None:
 
 
 def _check_memory(device: Device, facts: Manifest) -> None:
-    ram, needed = device.config.ram_bytes, ram_needed(device.config, facts)
-    if ram and needed > ram:
-        raise Refused(Reason.MEMORY_SHORT, f"RAM: found {ram} bytes, expected {needed} for this artefact")
+    config = device.config
+    if not has_memory(config, facts):
+        needed = ram_needed(config, facts)
+        raise Refused(
+            Reason.MEMORY_SHORT, f"RAM: found {config.ram_bytes} bytes, expected {needed} for this artefact"
+        )
 
 
 def _check_new(device: Device, facts: Manifest) -> None:

@@ -17,7 +17,7 @@ from simlib.device.config import DeviceConfig
 from simlib.device.flash import Flash, FlashState, Geometry, Region
 from simlib.device.meter import Meter
 from simlib.device.partitions import Area
-from simlib.device.payload_cipher import PayloadCipher
+from simlib.device.payload_cipher import turned
 from simlib.device.ram import wrong_load_address
 from simlib.device.security_counter import FlashCounter, SecurityCounter, record
 from simlib.device.trailer import MIN_ALIGN, TrailerMap
@@ -26,7 +26,6 @@ from simlib.firmware.header import parse_header
 from simlib.firmware.tlv import TlvType
 from simlib.firmware.trailer import FLAG_SET
 from simlib.scenario.calibration import core_profile, flash_profile
-from simlib.security.encryption import content_key_of
 
 if TYPE_CHECKING:
     from simlib.security.keys import DecryptionKey, VerifyKey
@@ -251,12 +250,11 @@ def new_device(
     `InputError` where the image is larger.
     """
     layouts.check_geometry(config)
-    header = parse_header(image) if config.layout == "ram-load" else None
-    wrong = None if header is None else wrong_load_address(config, header.load_address, len(image))
-    if wrong is not None:
-        raise InputError(f"factory image: {wrong}")
-    if header is not None and header.encrypted and decryption_key is not None:
-        image = PayloadCipher.of(header, content_key_of(image, decryption_key)).turn(0, image, None)
+    if layouts.get(config.layout).runs_from_ram:
+        wrong = wrong_load_address(config, parse_header(image).load_address, len(image))
+        if wrong is not None:
+            raise InputError(f"factory image: {wrong}")
+        image = turned(image, decryption_key)
     table = layouts.get(config.layout).partitions(config)
     size = table[-1].offset + table[-1].size
     primary = table[0]

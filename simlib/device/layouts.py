@@ -60,6 +60,10 @@ class Layout:
     """Whether the boot loader looks at a new image only once it is asked to."""
     runs_from_both: bool = False
     """Whether an image runs from the slot it is in, the one as well as the other."""
+    runs_from_ram: bool = False
+    """Whether an image is copied to RAM and runs there."""
+    waits: bool = False
+    """Whether what arrives waits in the download partition, a full image too, for the boot loader to use."""
     patches: bool = True
     """Whether there is a place to make an image from a patch."""
     encrypts: bool = True
@@ -133,8 +137,8 @@ _LAYOUTS = {
             runs_from_both=True,
             encrypts=False,
         ),
-        Layout("ram-load", _TWO, _below_swap_info, on_request=False, runs_from_both=True),
-        Layout("in-place-journal", ("primary", "scratch"), _whole_slot),
+        Layout("ram-load", _TWO, _below_swap_info, on_request=False, runs_from_both=True, runs_from_ram=True),
+        Layout("in-place-journal", ("primary", "scratch"), _whole_slot, waits=True),
         Layout("single-slot", ("primary",), _whole_slot, in_place=True, on_request=False, patches=False),
     )
 }

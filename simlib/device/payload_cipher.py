@@ -12,8 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from simlib.device.meter import Meter
-from simlib.firmware.header import Header
-from simlib.security.encryption import ctr_crypt
+from simlib.firmware.header import Header, parse_header
+from simlib.security.encryption import content_key_of, ctr_crypt
+from simlib.security.keys import DecryptionKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +59,21 @@ class PayloadCipher:
                 meter.aes_ctr(end - start, len(self.key))
             turned = ctr_crypt(self.key, data[start - offset : end - offset], start - first)
         return data[: start - offset] + turned + data[end - offset :]
+
+
+def cipher_of(image: bytes, key: DecryptionKey | None, meter: Meter | None) -> PayloadCipher:
+    """The cipher of this image, by the content key that it carries for `key`; none of one in the clear.
+
+    The unwrapping is charged to `meter`, if there is one. Raises `Refused` as `content_key_of`.
+    """
+    header = parse_header(image)
+    if not header.encrypted or key is None:
+        return PayloadCipher(None, None)
+    if meter is not None:
+        meter.unwrap(key.algorithm)
+    return PayloadCipher.of(header, content_key_of(image, key))
+
+
+def turned(image: bytes, key: DecryptionKey | None) -> bytes:
+    """The image with its payload turned, at no cost; as it is where it is not encrypted, or without `key`."""
+    return cipher_of(image, key, None).turn(0, image, None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simlib.device.layouts import get, max_image_bytes
-from simlib.device.ram import ram_needed
+from simlib.device.ram import has_memory
 
 if TYPE_CHECKING:
     from simlib.device.config import DeviceConfig
@@ -24,11 +24,11 @@ def has_room(config: DeviceConfig, manifest: Manifest, *, encrypted: bool) -> bo
     """
     if manifest.image_size > max_image_bytes(config, encrypted=encrypted):
         return False
-    if config.ram_bytes and ram_needed(config, manifest) > config.ram_bytes:
+    if not has_memory(config, manifest):
         return False
     layout = get(config.layout)
     if manifest.kind != "full" and not layout.patches:
         return False
-    if manifest.kind == "full" and layout.name != "in-place-journal":
+    if manifest.kind == "full" and not layout.waits:
         return True
     return manifest.blob_size <= config.download_size_bytes

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from simlib.delta import codec_ram_bytes
 from simlib.device.flash import LARGEST_WRITE_BYTES
+from simlib.device.layouts import get
 
 if TYPE_CHECKING:
     from simlib.device.config import DeviceConfig
@@ -33,6 +34,11 @@ def ram_needed(config: DeviceConfig, manifest: Manifest) -> int:
     return max(install_ram(manifest), boot_ram(config, manifest))
 
 
+def has_memory(config: DeviceConfig, manifest: Manifest) -> bool:
+    """Whether a device of this kind has the RAM for the artefact of `manifest`."""
+    return not config.ram_bytes or ram_needed(config, manifest) <= config.ram_bytes
+
+
 def install_ram(manifest: Manifest) -> int:
     """What the updater takes [byte]."""
     ram = CONTEXT_BYTES + LARGEST_WRITE_BYTES
@@ -44,9 +50,10 @@ def install_ram(manifest: Manifest) -> int:
 def boot_ram(config: DeviceConfig, manifest: Manifest) -> int:
     """What the boot loader takes, the image included where it runs from RAM [byte]."""
     ram = CONTEXT_BYTES + LARGEST_WRITE_BYTES
-    if config.layout == "ram-load":
+    layout = get(config.layout)
+    if layout.runs_from_ram:
         ram += manifest.image_size
-    if config.layout == "in-place-journal" and manifest.codec is not None:
+    if layout.waits and manifest.codec is not None:
         ram += config.sector_size_bytes
         ram += codec_ram_bytes(manifest.codec, manifest.blob_size, manifest.image_size)
     return ram

@@ -57,11 +57,11 @@ class FlashCounter:
 
     def raise_to(self, value: int) -> None:
         """Write a record of `value`; without effect where the counter is not below it."""
-        if value <= self.read():
+        highest = self.read()
+        if value <= highest:
             return
         area, unit = self._area, self._unit
         erased = area.flash.geometry.erased_value
-        highest = self.read()
         current = next((s for s in range(area.sectors) if self._holds(s, highest)), 0)
         base = current * area.sector
         for at in range(base, base + area.sector, unit):

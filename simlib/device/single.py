@@ -15,6 +15,7 @@ Leaves to others: what happens in between (`updater`, `bootloader`), printing an
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -39,7 +40,6 @@ from simlib.device.update_case import (
     config_for,
     load_address_for,
     release_of,
-    scratch_for,
 )
 from simlib.device.updater import confirm_update, install
 from simlib.errors import InputError, Reason, Refused
@@ -229,15 +229,13 @@ def _config(case: _Case, options: UpdateOptions) -> DeviceConfig:
         (len(case.old), len(case.new)),
         len(case.artefact.blob) if case.artefact.kind == "delta" else 0,
         encrypted=case.decryption_key is not None,
+        patches=_patches(case),
     )
-    scratch = options.scratch_size_bytes
-    if not scratch and case.artefact.kind == "delta" and options.layout == "in-place-journal":
-        scratch = scratch_for(config, [_patch_of(case)])
     config = replace(
         config,
         secondary_size_bytes=options.secondary_size_bytes,
         secondary_sector_bytes=options.secondary_sector_bytes,
-        scratch_size_bytes=scratch,
+        scratch_size_bytes=options.scratch_size_bytes or config.scratch_size_bytes,
         counter_store=options.counter_store,
         ram_bytes=options.ram_bytes,
         downgrade_prevention=options.downgrade_prevention,
@@ -246,9 +244,11 @@ def _config(case: _Case, options: UpdateOptions) -> DeviceConfig:
     return config
 
 
-def _patch_of(case: _Case) -> bytes:
-    facts = open_manifest(case.artefact.manifest, (case.release_key,))
-    return unpack_blob(facts, case.artefact.blob, case.decryption_key)
+def _patches(case: _Case) -> Iterator[bytes]:
+    """The patch that is sent, if one is, in the clear."""
+    if case.artefact.kind == "delta":
+        facts = open_manifest(case.artefact.manifest, (case.release_key,))
+        yield unpack_blob(facts, case.artefact.blob, case.decryption_key)
 
 
 def _drive(device: Device, case: _Case, options: UpdateOptions, counter_kind: str) -> UpdateResult:

@@ -7,7 +7,7 @@ bytes everywhere. Leaves to others: what happens to the device (`single`, `power
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
@@ -50,7 +50,7 @@ def check_payload(layout: str, payload: str) -> None:
 
 def load_address_for(layout: str) -> int:
     """Where images for this layout are made to run in RAM; 0: they run in flash."""
-    return RAM_START if layout == "ram-load" else 0
+    return RAM_START if get(layout).runs_from_ram else 0
 
 
 def check_encrypted(layout: str) -> None:
@@ -96,7 +96,7 @@ def release_of(
     )
 
 
-def scratch_for(config: DeviceConfig, patches: Iterable[bytes]) -> int:
+def _scratch_for(config: DeviceConfig, patches: Iterable[bytes]) -> int:
     """The scratch area that an image made in place needs for each of these patches [byte].
 
     They are in the clear. At least the usual number of spare sectors.
@@ -107,17 +107,31 @@ def scratch_for(config: DeviceConfig, patches: Iterable[bytes]) -> int:
 
 
 def config_for(
-    shape: FlashShape, image_sizes: Sequence[int], patch_bytes: int, *, encrypted: bool
+    shape: FlashShape,
+    image_sizes: Sequence[int],
+    patch_bytes: int,
+    *,
+    encrypted: bool,
+    patches: Iterable[bytes] = (),
 ) -> DeviceConfig:
     """The device that runs the first of these images and can take the others; `patch_bytes` 0: no patches.
 
-    `encrypted` is for a device with a decryption key. Raises `InputError` where a slot size that was given
-    does not carry the first; that it may not carry another is the device's to find out.
+    `encrypted` is for a device with a decryption key; `patches` are in the clear, asked for where the image
+    is made in place. Raises `InputError` where a slot size that was given does not carry the first; that it
+    may not carry another is the device's to find out.
     """
+    config = _slots_for(shape, image_sizes, patch_bytes, encrypted=encrypted)
+    in_place = list(patches) if get(shape.layout).waits else []
+    return replace(config, scratch_size_bytes=_scratch_for(config, in_place)) if in_place else config
+
+
+def _slots_for(
+    shape: FlashShape, image_sizes: Sequence[int], patch_bytes: int, *, encrypted: bool
+) -> DeviceConfig:
     sector = shape.sector_size_bytes
 
     # What is to be made in place waits in the download partition, whatever it is.
-    waiting = patch_bytes or (max(image_sizes) if shape.layout == "in-place-journal" else 0)
+    waiting = patch_bytes or (max(image_sizes) if get(shape.layout).waits else 0)
 
     def config(slot_size_bytes: int) -> DeviceConfig:
         return DeviceConfig(

@@ -40,16 +40,16 @@ from typing import TYPE_CHECKING, Final
 from simlib.device.acceptance import check_facts, opened
 from simlib.device.bootloader import boot_loader
 from simlib.device.bootloader.check import check_candidate, check_running
-from simlib.device.bootloader.in_place import DELTA, InPlace, check_patch, request_made
+from simlib.device.bootloader.in_place import DELTA, check_patch, request_made
 from simlib.device.flash import LARGEST_WRITE_BYTES, FlashError, FlashErrorKind
-from simlib.device.payload_cipher import PayloadCipher
+from simlib.device.payload_cipher import PayloadCipher, cipher_of
 from simlib.device.places import Place, occupied
 from simlib.device.rebuild import rebuilt, unpacked
 from simlib.errors import Reason, Refused
 from simlib.firmware.header import Header
 from simlib.firmware.image import parse_header, parse_image
 from simlib.release import Manifest
-from simlib.security.encryption import content_key_of, unwrap_key
+from simlib.security.encryption import unwrap_key
 
 if TYPE_CHECKING:
     from simlib.device.device import Device
@@ -77,7 +77,7 @@ def install(device: Device, release_keys: Sequence[VerifyKey], manifest: bytes, 
         elif facts.kind == "full":
             _store_image(device, facts, blob)
             boot_loader(device).request(device)
-        elif isinstance(boot_loader(device), InPlace):
+        elif device.layout.waits:
             request_made(device, DELTA, len(blob), _store_patch(device, facts, blob))
         else:
             _rebuild_image(device, facts, blob)
@@ -169,9 +169,7 @@ def _rebuild_image(device: Device, facts: Manifest, blob: bytes) -> None:
         elif device.decryption_key is None:
             raise _no_key()
         else:
-            meter.unwrap(device.decryption_key.algorithm)
-            key = content_key_of(image, device.decryption_key)
-            image = PayloadCipher.of(header, key).turn(0, image, meter)
+            image = cipher_of(image, device.decryption_key, meter).turn(0, image, meter)
     loader = boot_loader(device)
     loader.prepare(device)
     place = loader.target(device)
@@ -201,8 +199,7 @@ def _overwrite(device: Device, facts: Manifest, blob: bytes) -> None:
         with device.step("decrypt", "the content key; the TLVs are fetched ahead of the payload"):
             if device.decryption_key is None:
                 raise _no_key()
-            device.meter.unwrap(device.decryption_key.algorithm)
-            cipher = PayloadCipher.of(header, content_key_of(blob, device.decryption_key))
+            cipher = cipher_of(blob, device.decryption_key, device.meter)
     what = f"{len(blob)} bytes over the only slot{', deciphered on the way' if header.encrypted else ''}"
     with device.step("write", what) as note:
         try:

@@ -26,7 +26,7 @@ from simlib.device import layouts as device_layouts
 from simlib.device.bench import Bench
 from simlib.device.events import Boot, Confirm, Cut, Event, Install
 from simlib.device.precheck import has_room
-from simlib.device.ram import ram_needed
+from simlib.device.ram import has_memory
 from simlib.device.transition import Transition
 from simlib.draws import Purpose, below, blocks, draw32, threshold
 from simlib.errors import InputError, Reason
@@ -34,7 +34,7 @@ from simlib.fleet import Population
 from simlib.fleet.population import is_uniform
 from simlib.lifecycle.codes import REASON_CODE
 from simlib.lifecycle.columns import NO_ROW
-from simlib.release import Artefact, Release, open_manifest
+from simlib.release import Release, open_manifest
 from simlib.scenario.model import CohortSpec, ScenarioSpec
 
 Progress = Callable[[int], None]
@@ -107,13 +107,12 @@ class Cases:
         self.move_ms = array("q")
         self.move_flash_uj = array("q")
         self.move_compute_uj = array("q")
-        manifests = [open_manifest(a.manifest, (release.verify_key,)) for a in release.artefacts]
-        self._manifests = manifests
+        self._manifests = [open_manifest(a.manifest, (release.verify_key,)) for a in release.artefacts]
         encrypted = release.decryption_key is not None
         self.room = [
             int(has_room(config, manifest, encrypted=encrypted))
             for _, config in self.kinds
-            for manifest in manifests
+            for manifest in self._manifests
         ]
         chain = range(len(release.images))
         self.full_of = [
@@ -138,14 +137,10 @@ class Cases:
             download_size_bytes=config.download_size_bytes,
             target=target,
         )
-        if artefact.kind != "full" and not self._has_memory(config, artefact):
+        manifest = self._manifests[self._number[artefact.name]]
+        if artefact.kind != "full" and not has_memory(config, manifest):
             artefact = self._release.full_for(target)
         return self._number[artefact.name]
-
-    def _has_memory(self, config: DeviceConfig, artefact: Artefact) -> bool:
-        if not config.ram_bytes:
-            return True
-        return ram_needed(config, self._manifests[self._number[artefact.name]]) <= config.ram_bytes
 
     def start(self, kind: int, base: int) -> int:
         """The state of a device of this kind fresh from the factory, running the chain's number `base`."""

@@ -102,7 +102,7 @@ TOLERATED: tuple[Defect, ...] = (
         "not-asked-whether-the-trailer-is-clean",
         "swap-move",
         "it was erased before the download",
-        Edit(Swapping.request, {"if not trailer.is_clean():": "if False:"}),
+        Edit(swap.ask, {"if not trailer.is_clean():": "if False:"}),
     ),
     defect(
         "request-before-the-download",

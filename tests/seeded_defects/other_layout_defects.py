@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from simlib.device import updater
-from simlib.device.bootloader import overwrite
+from simlib.device.bootloader import overwrite, swap
 from simlib.device.bootloader.overwrite import Overwriting
 from simlib.device.bootloader.selecting import Selecting
 from simlib.device.bootloader.swapping import Swapping
@@ -150,7 +150,7 @@ UPDATER_DEFECTS: tuple[Defect, ...] = (
             Selecting.prepare,
             {"                swap.trailer_of(device, name).erase()": "                pass"},
         ),
-        Edit(Selecting.request, {"if not trailer.is_clean():": "if trailer.magic() is Magic.GOOD:"}),
+        Edit(swap.ask, {"if not trailer.is_clean():": "if trailer.magic() is Magic.GOOD:"}),
         **ROOMY,
     ),
     defect(
@@ -161,7 +161,7 @@ UPDATER_DEFECTS: tuple[Defect, ...] = (
             Swapping.prepare,
             {'            swap.trailer_of(device, "secondary").erase()': "            pass"},
         ),
-        Edit(Swapping.request, {"if not trailer.is_clean():": "if False:"}),
+        Edit(swap.ask, {"if not trailer.is_clean():": "if False:"}),
     ),
     defect(
         "trailer-not-erased-before-a-request-to-copy",
@@ -171,7 +171,7 @@ UPDATER_DEFECTS: tuple[Defect, ...] = (
             Overwriting.prepare,
             {'            swap.trailer_of(device, "secondary").erase()': "            pass"},
         ),
-        Edit(Overwriting.request, {"if not trailer.is_clean():": "if False:"}),
+        Edit(swap.ask, {"if not trailer.is_clean():": "if False:"}),
         **ROOMY,
     ),
     defect(

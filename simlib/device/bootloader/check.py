@@ -27,13 +27,12 @@ from typing import TYPE_CHECKING, Final
 
 from simlib.device import layouts
 from simlib.device.metered_key import metered
-from simlib.device.payload_cipher import PayloadCipher
+from simlib.device.payload_cipher import turned
 from simlib.device.places import Place, occupied
 from simlib.device.ram import wrong_load_address
 from simlib.errors import Reason, Refused
 from simlib.firmware.header import Flag, Header, parse_header
 from simlib.firmware.image import ParsedImage, parse_image
-from simlib.security.encryption import content_key_of
 from simlib.security.hashes import Hash
 from simlib.security.keyring import KeyRing
 from simlib.security.verification import VerifiedImage, verify_image
@@ -107,19 +106,16 @@ def check_bytes(
 
 def keeps_encrypted(device: Device) -> bool:
     """Whether an image lies as shipped in the slot that it runs from: what runs is a copy in RAM."""
-    return device.layout.name == "ram-load" and device.decryption_key is not None
+    return device.layout.runs_from_ram and device.decryption_key is not None
 
 
 def in_the_clear(device: Device, image: bytes) -> bytes:
     """The image that lies in the slot it runs from, its payload in the clear, at no cost."""
-    header = parse_header(image)
-    if not header.encrypted or not keeps_encrypted(device) or device.decryption_key is None:
-        return image
-    return PayloadCipher.of(header, content_key_of(image, device.decryption_key)).turn(0, image, None)
+    return turned(image, device.decryption_key) if keeps_encrypted(device) else image
 
 
 def _check_address(device: Device, header: Header, n_bytes: int, place: Place) -> None:
-    loads, address = device.layout.name == "ram-load", header.load_address
+    loads, address = device.layout.runs_from_ram, header.load_address
     if bool(header.flags & Flag.RAM_LOAD) is not loads:
         expected = "RAM_LOAD, for images run from RAM" if loads else "an image that runs in place"
         raise Refused(Reason.HEADER_INVALID, f"flags: found {header.flags!r}, expected {expected}")

@@ -24,13 +24,12 @@ from simlib.device.bootloader import loader, swap
 from simlib.device.bootloader.check import check_bytes, check_candidate
 from simlib.device.bootloader.journal_plan import Make, Plan, Save, plan_for
 from simlib.device.bootloader.outcome import Boot, Swap
-from simlib.device.payload_cipher import PayloadCipher
+from simlib.device.payload_cipher import cipher_of
 from simlib.device.places import Place, occupied
 from simlib.device.rebuild import rebuilt
 from simlib.device.trailer import Magic, Trailer
 from simlib.errors import Reason, Refused
-from simlib.firmware.header import parse_header
-from simlib.security.encryption import content_key_of, ctr_crypt
+from simlib.security.encryption import ctr_crypt
 
 if TYPE_CHECKING:
     from simlib.device.device import Device
@@ -184,11 +183,7 @@ def _carry_out(device: Device, journal: Trailer) -> None:
 def _copy(device: Device, journal: Trailer) -> None:
     source, primary = Place(device.area("download")), device.area("primary")
     image = occupied(source)
-    cipher = PayloadCipher(None, None)
-    header = parse_header(image)
-    if header.encrypted and device.decryption_key is not None:
-        device.meter.unwrap(device.decryption_key.algorithm)
-        cipher = PayloadCipher.of(header, content_key_of(image, device.decryption_key))
+    cipher = cipher_of(image, device.decryption_key, device.meter)
     done = max(0, journal.status_units() - 1)
     n, sector = len(image), primary.sector
     with device.step("in place", f"copy {n} bytes over the slot, {done} sectors done"):

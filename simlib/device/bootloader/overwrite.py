@@ -15,12 +15,10 @@ from typing import TYPE_CHECKING
 from simlib.device.bootloader import loader, swap
 from simlib.device.bootloader.check import check_candidate
 from simlib.device.bootloader.outcome import Boot, Swap
-from simlib.device.payload_cipher import PayloadCipher
+from simlib.device.payload_cipher import cipher_of
 from simlib.device.places import Place, header_at, occupied
 from simlib.device.trailer import Magic
 from simlib.errors import Reason, Refused
-from simlib.firmware.header import parse_header
-from simlib.security.encryption import content_key_of
 
 if TYPE_CHECKING:
     from simlib.device.device import Device
@@ -56,11 +54,7 @@ class Overwriting(loader.WithoutTrial):
 
     def request(self, device: Device) -> None:
         """Write the magic of the secondary's trailer."""
-        trailer = swap.trailer_of(device, "secondary")
-        with device.step("request", "overwrite"):
-            if not trailer.is_clean():
-                trailer.erase()
-            trailer.write_magic()
+        swap.ask(device, "secondary", "overwrite")
 
     def _check(self, device: Device) -> None:
         candidate = check_candidate(device, self.target(device))
@@ -78,11 +72,7 @@ class Overwriting(loader.WithoutTrial):
 
 def copy_over(device: Device, source: Place, image: bytes) -> None:
     """Write the image that lies at `source` over the primary slot, deciphered, sector by sector."""
-    cipher = PayloadCipher(None, None)
-    header = parse_header(image)
-    if header.encrypted and device.decryption_key is not None:
-        device.meter.unwrap(device.decryption_key.algorithm)
-        cipher = PayloadCipher.of(header, content_key_of(image, device.decryption_key))
+    cipher = cipher_of(image, device.decryption_key, device.meter)
     primary, n = device.area("primary"), len(image)
     with device.step("copy", f"{n} bytes over the primary slot"):
         for at in range(0, n, primary.sector):

@@ -87,13 +87,8 @@ class Selecting:
 
     def request(self, device: Device) -> None:
         """Write the magic of the other slot's trailer; without trailers there is nothing to ask for."""
-        if not self._reverts:
-            return
-        trailer = swap.trailer_of(device, self.target(device).name)
-        with device.step("request", "trial"):
-            if not trailer.is_clean():
-                trailer.erase()
-            trailer.write_magic()
+        if self._reverts:
+            swap.ask(device, self.target(device).name, "trial")
 
     def in_trial(self, device: Device) -> bool:
         """Whether the image that runs was selected and has not confirmed itself."""

@@ -79,9 +79,7 @@ class Swap(Protocol):
 
 
 class Steps(Protocol):
-    """The steps of a swap through a gap, for `finish`: first those of `before`, then the others."""
-
-    total: int
+    """The steps of a swap through a gap, for `carry_on`."""
 
     def done(self) -> int:
         """Steps complete, from the highest status unit written."""
@@ -136,6 +134,18 @@ def trailer_of(device: Device, slot: str) -> Trailer:
     """The trailer of this slot."""
     encrypted = device.decryption_key is not None
     return Trailer(device.area(slot), TrailerMap.of(device.config, encrypted=encrypted, slot=slot))
+
+
+def ask(device: Device, slot: str, what: str) -> None:
+    """Write the request into the trailer of this slot, which is journalled as `what`.
+
+    What an earlier request left, whole or torn, must not mix with this one.
+    """
+    trailer = trailer_of(device, slot)
+    with device.step("request", what):
+        if not trailer.is_clean():
+            trailer.erase()
+        trailer.write_magic()
 
 
 def kind_under_way(device: Device) -> SwapType:

@@ -76,12 +76,7 @@ class Swapping:
 
     def request(self, device: Device) -> None:
         """Ask for the image in the secondary slot to be tried at the next boot."""
-        trailer = swap.trailer_of(device, "secondary")
-        with device.step("request", "trial"):
-            if not trailer.is_clean():
-                # What an earlier request left, whole or torn, must not mix with this one.
-                trailer.erase()
-            trailer.write_magic()
+        swap.ask(device, "secondary", "trial")
 
     def in_trial(self, device: Device) -> bool:
         """By the primary's trailer."""

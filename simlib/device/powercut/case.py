@@ -16,8 +16,7 @@ from typing import Final
 
 from simlib.device.config import DeviceConfig
 from simlib.device.device import Device, new_device
-from simlib.device.layouts import get
-from simlib.device.payload_cipher import PayloadCipher
+from simlib.device.payload_cipher import turned
 from simlib.device.powercut.event import Event, install_event, search_event
 from simlib.device.tears import TEARS
 from simlib.device.update_case import (
@@ -28,13 +27,10 @@ from simlib.device.update_case import (
     config_for,
     load_address_for,
     release_of,
-    scratch_for,
 )
 from simlib.errors import InputError
-from simlib.firmware.header import parse_header
 from simlib.firmware.synthetic import synthetic_chain
 from simlib.release import Artefact, Release, open_manifest, unpack_blob
-from simlib.security.encryption import content_key_of
 
 NAMES: Final = ("old", "new", "third")
 SMALLEST_IMAGE_BYTES: Final = 256
@@ -126,9 +122,8 @@ def build_case(options: SweepOptions) -> SweepCase:
         (max(sizes), *sizes),
         0 if full else max(len(each.blob) for each in release.artefacts if each.kind == "delta"),
         encrypted=options.encrypted,
+        patches=_patches(release),
     )
-    if not full and "secondary" not in get(options.layout).slots:
-        config = replace(config, scratch_size_bytes=scratch_for(config, _patches(release)))
     config = replace(config, counter_store=options.counter_store)
     key = release.verify_key
     update = install_event(_artefact(release, 0, 1, full=full), key)
@@ -181,6 +176,4 @@ def _patches(release: Release) -> Iterator[bytes]:
 def forms_of(release: Release, number: int) -> tuple[bytes, ...]:
     """The image as it may lie in a slot: in the clear, and its payload encrypted if it is shipped so."""
     clear, key = release.images[number], release.decryption_key
-    if key is None:
-        return (clear,)
-    return clear, PayloadCipher.of(parse_header(clear), content_key_of(clear, key)).turn(0, clear, None)
+    return (clear,) if key is None else (clear, turned(clear, key))

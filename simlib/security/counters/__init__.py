@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from simlib.errors import MissingPartError
-from simlib.security.counters.model import ModelCounter, ModelTpm
+from simlib.security.counters.model import ModelTpm
 from simlib.security.counters.monotonic import FIRST_INDEX, CounterTpm, MonotonicCounter
 from simlib.security.counters.security_counter import TpmSecurityCounter
 
 __all__ = [
     "FIRST_INDEX",
     "CounterTpm",
-    "ModelCounter",
     "ModelTpm",
     "MonotonicCounter",
     "TpmSecurityCounter",

@@ -5,10 +5,9 @@ It keeps its counters in this process's memory. A test holds it against a real T
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
-from simlib.security.counters.monotonic import absent, check_index, taken
+from simlib.security.counters.monotonic import MonotonicCounter, absent, check_index, taken
 
 KIND: Final = "model"
 
@@ -22,18 +21,18 @@ class ModelTpm:
         self._values: dict[int, int] = {}
         self._highest_gone = 0
 
-    def define(self, index: int) -> ModelCounter:
+    def define(self, index: int) -> MonotonicCounter:
         """A new counter, one above every one that was undefined."""
         check_index(index)
         if index in self._values:
             raise taken(index)
         self._values[index] = self._highest_gone + 1
-        return ModelCounter(self, index)
+        return MonotonicCounter(self, index)
 
-    def counter(self, index: int) -> ModelCounter:
+    def counter(self, index: int) -> MonotonicCounter:
         """The counter at `index`."""
         self.value(index)
-        return ModelCounter(self, index)
+        return MonotonicCounter(self, index)
 
     def undefine(self, index: int) -> None:
         """Take a counter away; what it counted is not forgotten."""
@@ -56,24 +55,3 @@ class ModelTpm:
 
     def close(self) -> None:
         """Nothing is open."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelCounter:
-    """A counter of the model."""
-
-    tpm: ModelTpm
-    index: int
-
-    @property
-    def kind(self) -> str:
-        """ "model"."""
-        return self.tpm.kind
-
-    def read(self) -> int:
-        """Its value."""
-        return self.tpm.value(self.index)
-
-    def increment(self) -> int:
-        """Raise it by one; the value it then has."""
-        return self.tpm.raised(self.index)

@@ -14,6 +14,7 @@ Here a counter has its first increment when it is defined, and so can be read at
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from simlib.errors import InputError
@@ -21,23 +22,6 @@ from simlib.errors import InputError
 FIRST_INDEX: Final = 0x0180_0000
 LAST_INDEX: Final = 0x01BF_FFFF
 """The owner's NV indices (TCG Registry of Reserved TPM 2.0 Handles and Localities)."""
-
-
-class MonotonicCounter(Protocol):
-    """One counter."""
-
-    @property
-    def kind(self) -> str:
-        """What keeps it, for a person."""
-        ...
-
-    def read(self) -> int:
-        """Its value. `InputError` for a counter that has been undefined."""
-        ...
-
-    def increment(self) -> int:
-        """Raise it by one; the value it then has. `InputError` for a counter that has been undefined."""
-        ...
 
 
 class CounterTpm(Protocol):
@@ -60,6 +44,14 @@ class CounterTpm(Protocol):
         """Take a counter away. `InputError` where there is none."""
         ...
 
+    def value(self, index: int) -> int:
+        """The value of the counter at `index`. `InputError` where there is none."""
+        ...
+
+    def raised(self, index: int) -> int:
+        """Its value after one more increment. `InputError` where there is none."""
+        ...
+
     def cut_power(self) -> None:
         """Lose power without a shutdown, and start again."""
         ...
@@ -67,6 +59,27 @@ class CounterTpm(Protocol):
     def close(self) -> None:
         """Shut down."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class MonotonicCounter:
+    """The counter at `index` of a TPM or its model."""
+
+    tpm: CounterTpm
+    index: int
+
+    @property
+    def kind(self) -> str:
+        """What keeps it, for a person."""
+        return self.tpm.kind
+
+    def read(self) -> int:
+        """Its value. `InputError` for a counter that has been undefined."""
+        return self.tpm.value(self.index)
+
+    def increment(self) -> int:
+        """Raise it by one; the value it then has. `InputError` for a counter that has been undefined."""
+        return self.tpm.raised(self.index)
 
 
 def check_index(index: int) -> None:

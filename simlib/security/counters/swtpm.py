@@ -17,12 +17,11 @@ import subprocess
 import tempfile
 import weakref
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from simlib.errors import InputError, MissingPartError, SimlibError
-from simlib.security.counters.monotonic import absent, check_index, taken
+from simlib.security.counters.monotonic import MonotonicCounter, absent, check_index, taken
 
 _ANSWER_SECONDS: Final = 20.0
 _END_SECONDS: Final = 5.0
@@ -56,7 +55,7 @@ class SwtpmTpm:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def define(self, index: int) -> SwtpmCounter:
+    def define(self, index: int) -> MonotonicCounter:
         """A new counter, with its first increment."""
         check_index(index)
         if self._is_defined(index):
@@ -78,12 +77,12 @@ class SwtpmTpm:
         )
         self._handles[index] = self._esapi.nv_define_space(b"", public)
         self._esapi.nv_increment(self._handles[index], auth_handle=constants.ESYS_TR.RH_OWNER)
-        return SwtpmCounter(self, index)
+        return MonotonicCounter(self, index)
 
-    def counter(self, index: int) -> SwtpmCounter:
+    def counter(self, index: int) -> MonotonicCounter:
         """The counter at `index`."""
         self._expect(index)
-        return SwtpmCounter(self, index)
+        return MonotonicCounter(self, index)
 
     def undefine(self, index: int) -> None:
         """Take a counter away."""
@@ -168,27 +167,6 @@ class SwtpmTpm:
                 raise absent(index)
             self._handles[index] = self._esapi.tr_from_tpmpublic(index)
         return self._handles[index]
-
-
-@dataclass(frozen=True, slots=True)
-class SwtpmCounter:
-    """A counter of the TPM."""
-
-    tpm: SwtpmTpm
-    index: int
-
-    @property
-    def kind(self) -> str:
-        """ "tpm", and what it is."""
-        return self.tpm.kind
-
-    def read(self) -> int:
-        """Its value."""
-        return self.tpm.value(self.index)
-
-    def increment(self) -> int:
-        """Raise it by one; the value it then has."""
-        return self.tpm.raised(self.index)
 
 
 def _end(process: subprocess.Popen[bytes], ours: socket.socket) -> None:
