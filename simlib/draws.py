@@ -89,6 +89,8 @@ class Purpose(IntEnum):
     ATTENDED_AFTER = 52
     DISTANCE = 53
     COHORT_OF_ROW = 54
+    HOLD_OFF = 55
+    SAMPLE = 56
 
 
 def mix64(z: int) -> int:

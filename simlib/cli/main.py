@@ -12,7 +12,21 @@ from typing import Any, Final
 
 import typer
 
-from simlib.cli import bench, delta, device, firmware, fleet, image, keys, powercut, study
+from simlib.cli import (
+    bench,
+    compare,
+    delta,
+    device,
+    firmware,
+    fleet,
+    gate,
+    image,
+    keys,
+    optimise,
+    policy,
+    powercut,
+    study,
+)
 from simlib.cli.output import complain, finish, say
 from simlib.errors import SimlibError
 from simlib.scenario.toml_text import one_line
@@ -31,6 +45,10 @@ fleet.register(app)
 app.command("bench")(bench.bench)
 app.command("powercut")(powercut.powercut)
 study.register(app)
+compare.register(app)
+optimise.register(app)
+policy.register(app)
+gate.register(app)
 app.add_typer(device.app, name="device")
 app.add_typer(firmware.app, name="firmware")
 app.add_typer(keys.app, name="keys")

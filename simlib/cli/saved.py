@@ -6,6 +6,7 @@ recorded transfers are the right ones shows when the replay ends as the table sa
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,8 +15,12 @@ from simlib.errors import InputError, Reason, Refused
 if TYPE_CHECKING:
     from simlib.results import Run
 
-_REPLAYED_WITH: Final = {"groups": ("opened_ms",), "grants": ("device", "ended_ms", "missing_bytes")}
-"""The integer columns a replay reads beside the device table."""
+_REPLAYED_WITH: Final = {
+    "groups": ("opened_ms",),
+    "grants": ("device", "ended_ms", "missing_bytes"),
+    "devices": ("released_ms",),
+}
+"""The integer columns a replay reads beside those of the digest."""
 
 
 def load_run(folder: Path) -> Run:
@@ -25,6 +30,7 @@ def load_run(folder: Path) -> Run:
     the device table is not the one its summary was made of.
     """
     from simlib.results import Run
+    from simlib.rollout import dictated
     from simlib.results.digest import DEVICE_COLUMNS, digest_of
     from simlib.scenario import Scenario
 
@@ -41,18 +47,32 @@ def load_run(folder: Path) -> Run:
         _column(saved.devices, name, devices)
     for table, names in _REPLAYED_WITH.items():
         for name in names:
+            if name == "released_ms" and name not in saved.devices:
+                continue  # saved before devices were released one by one
             path = folder / f"{table}.parquet"
             if (kind := _column(getattr(saved, table), name, path).dtype.kind) != "i":
                 raise InputError(f"{path}: {name}: found values of kind {kind!r}, expected integers")
+    _stops(saved.summary.get("stops", []), summary)
     spec = Scenario.from_toml(saved.scenario_toml, str(folder / "scenario.toml")).spec
     if not spec.inventory.file:
         _rows(saved.devices, spec.devices, devices)
+    spec = dictated(replace(spec, devices=max(len(saved.devices), 1)))
     _rows(saved.groups, len(spec.rollout.groups), folder / "groups.parquet")
     if (found := digest_of(saved.devices)) != saved.digest:
         raise Refused(
             Reason.HASH_MISMATCH, f"{devices}: found digest {found}, expected {saved.digest} as in {summary}"
         )
     return saved
+
+
+def _stops(stops: object, path: Path) -> None:
+    """Raise `InputError` for stops that no run has."""
+    for number, stop in enumerate(stops if isinstance(stops, list) else [None]):
+        times = {"at_ms": int, "resumed_at_ms": int | None, "decision": str}
+        if not isinstance(stop, dict) or not all(
+            name in stop and isinstance(stop[name], kind) for name, kind in times.items()
+        ):
+            raise InputError(f"{path}: stops.{number}: found {stop!r:.80}, expected when and how it stopped")
 
 
 def _column(table: Any, name: str, path: Path) -> Any:

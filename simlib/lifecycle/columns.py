@@ -249,7 +249,11 @@ RULE_TWICE_BELOW: Final = 42
 RULE_PREMATURE_BELOW: Final = 43
 RULE_STALL: Final = 44
 RULE_FREE_TOLD: Final = 45  # 1: an inventory says what storage is free
-RULES: Final = 46
+RULE_HOLD_OFF: Final = 46  # longest wait between an offer and its download [ms]
+RULE_ENFORCES: Final = 47  # 1: nothing is installed before RULE_ENFORCE_MS, by the device's own clock
+RULE_ENFORCE_MS: Final = 48
+RULE_LAST_VERDICT: Final = 49  # 1: a failure counts only after the last round
+RULES: Final = 50
 
 RUNNING: Final = 0
 HALT_OFFERS: Final = 1  # nobody is offered anything any more

@@ -32,6 +32,7 @@ from simlib.lifecycle.columns import (
     NEVER,
     NO_ROW,
     RULE_HORIZON,
+    RULE_LAST_VERDICT,
     RULE_LATE_BELOW,
     RULE_LATE_TABLE,
     RULE_LOST_BELOW,
@@ -135,6 +136,8 @@ def reported(fleet: Fleet, now: int, i: int) -> Step:
         signals = 0  # a stepping stone: no verdict on the release that it leads to
     elif outcome == _UPDATED or outcome == _ROLLED_BACK:
         signals = SIGNAL_SUCCEEDED
+    elif rules[RULE_LAST_VERDICT] and not fleet.halted[0] and comes_again(fleet, i):
+        signals = 0  # it will be offered the release again: no verdict yet
     elif outcome == _DEFERRED or outcome == _INELIGIBLE:
         signals = SIGNAL_SKIPPED
     else:
@@ -235,10 +238,18 @@ def _lose_bond(fleet: Fleet, now: int, i: int) -> Step:
     return TIMER, now + 1 + sampled(fleet.quantiles, fleet.repair_table[cohort], draw), 0
 
 
+def comes_again(fleet: Fleet, i: int) -> bool:
+    """Whether device `i`, whose round has ended without the release, is offered it once more."""
+    outcome = fleet.outcome[i]
+    refused = outcome == _UPDATED and fleet.running[i] != fleet.target[i]  # the answer; the release runs on
+    if outcome != _FAILED and outcome != _DEFERRED and outcome != _REVERTED and not refused:
+        return False
+    return bool(fleet.tries[i] < fleet.rules[RULE_ROUNDS])
+
+
 def afterwards(fleet: Fleet, now: int, i: int, signals: int) -> Step:
     """What may still come to a device whose round is over; END if nothing does."""
     outcome = fleet.outcome[i]
-    refused = outcome == _UPDATED and fleet.running[i] != fleet.target[i]  # the answer; the release runs on
     wake = NEVER
     if fleet.defect[i] != NO_ROW and fleet.sick_ms[i] != NO_ROW:
         wake = max(fleet.sick_ms[i], now)
@@ -250,9 +261,7 @@ def afterwards(fleet: Fleet, now: int, i: int, signals: int) -> Step:
             again = NEVER
     elif outcome == _UPDATED and not fleet.halted[0] and next_target(fleet, now, i) != NO_ROW:
         again = now + 1  # it has passed a stepping stone
-    elif (outcome == _FAILED or outcome == _DEFERRED or outcome == _REVERTED or refused) and (
-        fleet.tries[i] < fleet.rules[RULE_ROUNDS]
-    ):
+    elif comes_again(fleet, i):
         again = now + max(fleet.rules[RULE_RETRY_AFTER], 1)
     elif fleet.halted[0]:
         again = NEVER

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from simlib.draws import Purpose, draw32
+from simlib.draws import Purpose, below, draw32
 from simlib.errors import Reason
 from simlib.lifecycle.battery import level_uj
 from simlib.lifecycle.codes import (
@@ -28,6 +28,7 @@ from simlib.lifecycle.columns import (
     RULE_CHAIN,
     RULE_DEFERRALS,
     RULE_FREE_TOLD,
+    RULE_HOLD_OFF,
     RULE_LINK,
     RULE_STORAGE,
     Fleet,
@@ -36,7 +37,7 @@ from simlib.lifecycle.ending import afterwards, end, give_up, report
 from simlib.lifecycle.phases import Phase
 from simlib.lifecycle.targets import next_target, stopped
 from simlib.lifecycle.transfer import connect, downloaded, empty, listen, run_dry
-from simlib.lifecycle.waiting import HOUR_MS, next_checkin, online, window_opens
+from simlib.lifecycle.waiting import HOUR_MS, LONGEST_SPAN, next_checkin, online, reachable, window_opens
 from simlib.outcomes import Outcome
 
 _OFFERED = int(Phase.OFFERED)
@@ -47,6 +48,7 @@ _R_LINK, _R_HALTED = REASON_CODE[Reason.LINK_WEAK], REASON_CODE[Reason.ROLLOUT_H
 _R_NO_ARTEFACT, _R_CONSENT = REASON_CODE[Reason.NO_ARTEFACT], REASON_CODE[Reason.CONSENT_REFUSED]
 _R_NONE, _R_NOT_OFFERED = REASON_CODE[Reason.NONE], REASON_CODE[Reason.NOT_OFFERED]
 _P_BATTERY, _P_WEAK, _P_PROMPT = int(Purpose.BATTERY), int(Purpose.LINK_WEAK), int(Purpose.PROMPT)
+_P_HOLD_OFF = int(Purpose.HOLD_OFF)
 PUT_OFF_FOR_OWNER: Final = -1
 
 
@@ -62,8 +64,23 @@ def check_in(fleet: Fleet, now: int, i: int) -> Step:
     if fleet.artefact[i] == NO_ROW:
         command, value, _ = report(fleet, now, i, _INELIGIBLE, _R_NO_ARTEFACT)
         return command, value, SIGNAL_OFFERED
+    wait = hold_off(fleet, i)
+    if wait:
+        fleet.phase[i] = _OFFERED
+        return TIMER, reachable(fleet, i, now + wait), SIGNAL_OFFERED
     command, value, signals = begin(fleet, now, i)
     return command, value, signals | SIGNAL_OFFERED
+
+
+def hold_off(fleet: Fleet, i: int) -> int:
+    """How long device `i` waits after the offer of this round before it does anything about it [ms].
+
+    Uniform from 0 to `transfer.hold_off`: a client's scattering, which spreads devices that come together.
+    """
+    longest = fleet.rules[RULE_HOLD_OFF]
+    if not longest:
+        return 0
+    return int(below(fleet.key[i], _P_HOLD_OFF, fleet.round[i], min(longest + 1, LONGEST_SPAN)))
 
 
 def begin_round(fleet: Fleet, now: int, i: int, target: int) -> None:

@@ -19,25 +19,26 @@ class Phase(IntEnum):
     CONNECTING = 2
     DOWNLOADING = 3
     BACKING_OFF = 4  # between two attempts
-    BACKING_UP = 5  # copies the user's data
-    INSTALLING = 6  # verify, decrypt, patch and write
-    POWER_OFF = 7  # power was cut; includes the recovery boot that follows
-    REBOOTING = 8  # the boot loader's work included
-    TRIAL = 9  # the new firmware runs unconfirmed and tests itself
-    PROBATION = 10  # the tests passed; it runs on unconfirmed for a while
-    CONFIRMING = 11
-    REVERTING = 12  # the trial failed; the boot loader goes back
-    RESTORING = 13  # puts the user's data back
-    REPORTING = 14  # the end is known to the device, not yet to the server
-    DONE = 15
+    READY = 5  # has what it will install, and waits for the time to do so
+    BACKING_UP = 6  # copies the user's data
+    INSTALLING = 7  # verify, decrypt, patch and write
+    POWER_OFF = 8  # power was cut; includes the recovery boot that follows
+    REBOOTING = 9  # the boot loader's work included
+    TRIAL = 10  # the new firmware runs unconfirmed and tests itself
+    PROBATION = 11  # the tests passed; it runs on unconfirmed for a while
+    CONFIRMING = 12
+    REVERTING = 13  # the trial failed; the boot loader goes back
+    RESTORING = 14  # puts the user's data back
+    REPORTING = 15  # the end is known to the device, not yet to the server
+    DONE = 16
     RESTING = (
-        16  # ended like DONE, and something is still to come: a defect that shows late, a further release
+        17  # ended like DONE, and something is still to come: a defect that shows late, a further release
     )
 
 
 _ENDING = {Phase.REPORTING, Phase.DONE, Phase.RESTING}
 _FETCHING = {Phase.CONNECTING, Phase.DOWNLOADING}
-_PREPARING = {Phase.BACKING_UP, Phase.INSTALLING}
+_PREPARING = {Phase.READY, Phase.BACKING_UP, Phase.INSTALLING}
 
 LEGAL_MOVES: Final = MappingProxyType(
     {
@@ -46,6 +47,7 @@ LEGAL_MOVES: Final = MappingProxyType(
         Phase.CONNECTING: {Phase.DOWNLOADING} | _ENDING,
         Phase.DOWNLOADING: {Phase.BACKING_OFF} | _PREPARING | _ENDING,
         Phase.BACKING_OFF: {Phase.OFFERED} | _FETCHING | _PREPARING | _ENDING,
+        Phase.READY: {Phase.BACKING_UP, Phase.INSTALLING} | _ENDING,
         Phase.BACKING_UP: {Phase.INSTALLING},
         Phase.INSTALLING: {Phase.POWER_OFF, Phase.REBOOTING, Phase.BACKING_OFF} | _ENDING,
         Phase.POWER_OFF: {Phase.TRIAL, Phase.BACKING_OFF, Phase.RESTORING} | _ENDING,

@@ -25,12 +25,11 @@ from simlib.lifecycle.columns import (
 )
 from simlib.lifecycle.ending import give_up
 from simlib.lifecycle.phases import Phase
-from simlib.lifecycle.waiting import reachable
+from simlib.lifecycle.waiting import LONGEST_SPAN, reachable
 
 _BACKING_OFF = int(Phase.BACKING_OFF)
 _R_WRONG_BASE = REASON_CODE[Reason.WRONG_BASE]
 _P_JITTER = int(Purpose.JITTER)
-LONGEST_SPAN: Final = 1 << 31
 
 
 def start_over(fleet: Fleet, now: int, i: int, reason: int) -> Step:

@@ -48,7 +48,7 @@ from simlib.lifecycle.offering import check_in, go_on
 from simlib.lifecycle.phases import Phase
 from simlib.lifecycle.spending import spend
 from simlib.lifecycle.targets import next_target
-from simlib.lifecycle.transfer import downloaded, heard, join
+from simlib.lifecycle.transfer import downloaded, heard, join, ready
 from simlib.lifecycle.waiting import next_checkin, notify
 from simlib.outcomes import Outcome
 
@@ -58,7 +58,7 @@ _BACKING_OFF, _INSTALLING, _POWER_OFF = int(Phase.BACKING_OFF), int(Phase.INSTAL
 _REBOOTING, _TRIAL, _CONFIRMING = int(Phase.REBOOTING), int(Phase.TRIAL), int(Phase.CONFIRMING)
 _REVERTING, _DONE = int(Phase.REVERTING), int(Phase.DONE)
 _BACKING_UP, _PROBATION, _RESTORING = int(Phase.BACKING_UP), int(Phase.PROBATION), int(Phase.RESTORING)
-_RESTING, _CONNECTING = int(Phase.RESTING), int(Phase.CONNECTING)
+_RESTING, _CONNECTING, _READY = int(Phase.RESTING), int(Phase.CONNECTING), int(Phase.READY)
 _GONE = (OUTCOME_CODE[Outcome.BRICKED], OUTCOME_CODE[Outcome.LOST], OUTCOME_CODE[Outcome.INELIGIBLE])
 
 
@@ -78,6 +78,8 @@ def advance(fleet: Fleet, now: int, i: int) -> Step:
         return join(fleet, now, i)
     if phase == _DOWNLOADING:
         return heard(fleet, now, i) if fleet.multicast_ms[fleet.cohort[i]] else downloaded(fleet, now, i)
+    if phase == _READY:
+        return ready(fleet, now, i)
     if phase == _BACKING_UP:
         return _backed_up(fleet, now, i)
     if phase == _INSTALLING:

@@ -22,6 +22,8 @@ from simlib.lifecycle.columns import (
     RULE_BACKUP_REQUIRED,
     RULE_DROP_BELOW,
     RULE_DROP_WEAK_BELOW,
+    RULE_ENFORCE_MS,
+    RULE_ENFORCES,
     RULE_GRANULE,
     RULE_HORIZON,
     RULE_RESUME,
@@ -40,6 +42,7 @@ from simlib.outcomes import Outcome
 
 _OFFERED = int(Phase.OFFERED)
 _DOWNLOADING, _BACKING_OFF = int(Phase.DOWNLOADING), int(Phase.BACKING_OFF)
+_READY = int(Phase.READY)
 _BACKING_UP, _CONNECTING = int(Phase.BACKING_UP), int(Phase.CONNECTING)
 _R_DOWNLOAD, _R_HALTED = REASON_CODE[Reason.DOWNLOAD_FAILED], REASON_CODE[Reason.ROLLOUT_HALTED]
 _R_BACKUP, _R_FRAGMENTS = REASON_CODE[Reason.BACKUP_FAILED], REASON_CODE[Reason.FRAGMENTS_MISSING]
@@ -173,7 +176,7 @@ def downloaded(fleet: Fleet, now: int, i: int) -> Step:
     """A transfer has ended: everything is there, or it dropped, or was broken off."""
     dry = empty(fleet, now, i)
     if fleet.left_bytes[i] == 0:
-        return run_dry(fleet, now, i) if dry else _back_up(fleet, now, i)
+        return run_dry(fleet, now, i) if dry else ready(fleet, now, i)
     kept = fleet.kept_bytes[i]
     worth = kept // fleet.rules[RULE_GRANULE] * fleet.rules[RULE_GRANULE] if fleet.rules[RULE_RESUME] else 0
     fleet.bytes_wasted[i] += kept - worth
@@ -213,6 +216,16 @@ def _why_cut(fleet: Fleet, i: int, now: int) -> int:
     if fleet.phone[fleet.cohort[i]] and now >= fleet.session_until_ms[i]:
         return _R_SESSION
     return _R_AWAY if online(fleet, i, now) != now else _R_WINDOW
+
+
+def ready(fleet: Fleet, now: int, i: int) -> Step:
+    """Everything is there: install, unless that is only to be done at a time by the device's own clock."""
+    if fleet.rules[RULE_ENFORCES]:
+        time_ms = fleet.rules[RULE_ENFORCE_MS] - fleet.zone_ms[i]
+        if now < time_ms:
+            fleet.phase[i] = _READY
+            return TIMER, int(time_ms), 0
+    return _back_up(fleet, now, i)
 
 
 def _back_up(fleet: Fleet, now: int, i: int) -> Step:

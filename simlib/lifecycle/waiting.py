@@ -28,6 +28,8 @@ from simlib.lifecycle.columns import (
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 WEEK_HOURS: Final = 168
+LONGEST_SPAN: Final = 1 << 31
+"""The longest wait that is drawn [ms]: the draw's product stays within 63 bits."""
 NOTIFIED_LOOK: Final = 1 << 30
 """From here on check-ins are numbered that a notification caused."""
 

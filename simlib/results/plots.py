@@ -30,6 +30,7 @@ UNDER_WAY: Final = (
     "connecting",
     "downloading",
     "backing_off",
+    "ready",
     "backing_up",
     "installing",
     "power_off",

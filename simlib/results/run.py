@@ -108,8 +108,8 @@ class Run:
         row = table.frame(device, device + 1).iloc[0]
         mine = self.grants[self.grants["device"] == device]
         history = History(
-            opened_ms=int(self.groups["opened_ms"].iloc[int(row["group"]) - 1]),
-            halted_ms=self.summary["halted_at_ms"],
+            released_ms=int(row["released_ms"] if "released_ms" in row else self._opened_ms(row["group"])),
+            stops=self._stops(),
             end_ms=self.summary.get("interrupted_at_ms", scenario.spec.horizon_ms),
             interrupted="interrupted_at_ms" in self.summary,
             transfers=tuple(zip(mine["ended_ms"].tolist(), mine["missing_bytes"].tolist(), strict=True)),
@@ -117,6 +117,20 @@ class Run:
             devices=len(table),
         )
         return explain(scenario, device, history)
+
+    def _opened_ms(self, group: int) -> int:
+        """When a group opened: in runs saved before devices were released one by one."""
+        return int(self.groups["opened_ms"].iloc[group - 1])
+
+    def _stops(self) -> tuple[tuple[int, bool, int | None], ...]:
+        """When a gate fired, whether that cancelled what was released, and when the stop was lifted."""
+        halted_ms = self.summary["halted_at_ms"]
+        if "stops" not in self.summary:  # saved before a service could do anything else
+            return () if halted_ms is None else ((halted_ms, True, None),)
+        return tuple(
+            (stop["at_ms"], stop["decision"] == "cancel", stop["resumed_at_ms"])
+            for stop in self.summary["stops"]
+        )
 
     def default_folder(self) -> Path:
         """Where the command line keeps this run unless told otherwise."""

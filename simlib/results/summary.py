@@ -56,14 +56,25 @@ def _updated_ms(table: DeviceTable) -> NDArray[np.int64]:
     return np.concatenate(times)
 
 
+def _stop(stop: Mapping[str, Any]) -> dict[str, Any]:
+    """A stop as the summary has it: its group counts from 1, null is none or never."""
+    return {
+        "at_ms": stop["at_ms"],
+        "decision": str(stop["verb"]),
+        "group": stop["group"] + 1 if stop["group"] >= 0 else None,
+        "reason": stop["detail"],
+        "resumed_at_ms": stop["resumed_ms"] if stop["resumed_ms"] >= 0 else None,
+        "exposure": dict(stop["exposure"]),
+    }
+
+
 def summarise(
     *,
     scenario: str,
     seed: int,
     engine: str,
     devices: DeviceTable | pd.DataFrame,
-    halted_ms: int,
-    exposure: Mapping[str, int] | None,
+    stops: Sequence[Mapping[str, Any]],
     events: int,
     timings: Timings,
     interrupted_ms: int | None = None,
@@ -73,7 +84,11 @@ def summarise(
     inventory: Mapping[str, Any] | None = None,
     harm: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Everything but the time it took to write the tables, which `Run.save` adds."""
+    """Everything but the time it took to write the tables, which `Run.save` adds.
+
+    `stops` are the times at which a gate fired: ``at_ms, verb, group`` (from 0; −1 for none), ``detail, exposure,
+    resumed_ms`` (−1: never).
+    """
     table = as_table(devices)
     counts, updated_ms = counted(table, "outcome"), _updated_ms(table)
     summary: dict[str, Any] = {
@@ -87,9 +102,10 @@ def summarise(
         "time_to_50_ms": _time_to_share(updated_ms, len(table), 50),
         "time_to_90_ms": _time_to_share(updated_ms, len(table), 90),
         "time_to_95_ms": _time_to_share(updated_ms, len(table), 95),
-        "halted": halted_ms >= 0,
-        "halted_at_ms": halted_ms if halted_ms >= 0 else None,
-        "exposure_at_halt": dict(exposure) if exposure is not None else None,
+        "halted": bool(stops),
+        "halted_at_ms": stops[0]["at_ms"] if stops else None,
+        "exposure_at_halt": dict(stops[0]["exposure"]) if stops else None,
+        "stops": [_stop(stop) for stop in stops],
         "events": events,
         **{name: round(seconds, 3) for name, seconds in asdict(timings).items()},
         "write_s": 0.0,

@@ -1,6 +1,18 @@
-"""Who is offered the release, and when: the policy protocol and the policies."""
+"""Who is offered the release, and when: the policy protocol, the gates, and a module for each update service."""
 
 from simlib.rollout.policy import Action, Decision, GroupView, Policy, View, Wake
-from simlib.rollout.registry import make_policy, policy_names
+from simlib.rollout.registry import dictated, make_policy, pulls, service_named, service_names
 
-__all__ = ["Action", "Decision", "GroupView", "Policy", "View", "Wake", "make_policy", "policy_names"]
+__all__ = [
+    "Action",
+    "Decision",
+    "GroupView",
+    "Policy",
+    "View",
+    "Wake",
+    "dictated",
+    "make_policy",
+    "pulls",
+    "service_named",
+    "service_names",
+]

@@ -1,20 +1,28 @@
 """What a rollout policy is shown, and what it may answer.
 
-A policy sees what a real server sees: how many devices of each group were offered the release, began,
-reported success or failure, or went silent past the deadline. It never sees the truth.
+A policy sees what a real server sees: how many devices of each group it has released, which of them came,
+began, reported success or failure, or went silent past the deadline. It never sees the truth.
 
 It is asked at the first of the service's ticks at or after something it asked for happens. So with each
 decision it says when it wants to be asked again (`Wake`). The contract that makes skipping ticks exact:
 at any tick before the first one at which a wake condition holds, the policy would have decided nothing
 and kept its state. Counters only grow, so a condition that has come true stays true. A condition that
 already holds when it is declared fires at the next tick.
+
+There are two ways to let devices have the release. A service that pushes names them: whole groups (OPEN) or
+the first so many of a group in the fleet's order of release (RELEASE); each comes at its next check-in. At a
+service that is asked (`Policy.pull`) every device of the fleet knocks at each of its check-ins until it is
+admitted, and an ADMIT is a permit that the clock enforces by itself: the next to knock are let in until so
+many of the group have been. What a policy decides holds for events after its tick.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Protocol
+from enum import IntFlag, StrEnum
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +30,14 @@ class GroupView:
     """One group, as the reports so far show it. All are counts of devices that never fall."""
 
     size: int
-    offered: int
+    offered: int  # have come and been offered the release
     started: int
     succeeded: int
     failed: int  # reported a failure
     silent: int  # began, and reported no end within the deadline
     skipped: int  # reported that they will not update: not eligible, or deferred for good
     vanished: int = 0  # reported success, and have not been heard of since for too long
+    released: int = 0  # may have it: of a pulling service's groups those that were admitted
 
     @property
     def errors(self) -> int:
@@ -40,39 +49,87 @@ class GroupView:
         """Devices with a verdict for or against the release; a vanished one has had its own already."""
         return self.succeeded + self.failed + self.silent
 
+    @property
+    def settled(self) -> int:
+        """Devices of which nothing more is awaited."""
+        return self.judged + self.skipped
+
+
+class Told(IntFlag):
+    """What a message of a device says; one message may say several."""
+
+    OFFERED = 1  # it has come and was offered the release
+    STARTED = 2
+    SUCCEEDED = 4
+    FAILED = 8
+    SKIPPED = 16  # it will not update
+
+
+class Message(NamedTuple):
+    """A message of one device, as it arrived."""
+
+    time_ms: int
+    device: int
+    told: Told
+
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Everything the server knows at `now_ms`, reports of that very millisecond included."""
+    """Everything the server knows at `now_ms`, reports of that very millisecond included.
+
+    `news` are the messages since the policy was last asked, in the order in which they came, for a policy
+    with `wants_news`; `knocked` says that since then a device knocked in vain while `Wake.knock` was set.
+    `metric(group)` gives what the devices last told of a continuous quantity (mean power [µW]): of the group's
+    devices that reported success, and of the control, devices that may not have the release yet.
+    """
 
     now_ms: int
     groups: tuple[GroupView, ...]
+    news: Sequence[Message] = ()
+    knocked: bool = False
+    metric: Callable[[int], tuple[Sequence[int], Sequence[int]]] | None = None
 
 
 class Verb(StrEnum):
     """What a policy can do."""
 
-    OPEN = "open"
-    HALT = "halt"
+    OPEN = "open"  # all devices of the group may have the release
+    RELEASE = "release"  # so do the first `count` of the group, of a service that pushes
+    ADMIT = "admit"  # let devices in that knock until `count` of the group have been, of one that is asked
+    PAUSE = "pause"  # no further group will open; what has been released stays released
+    CANCEL = "cancel"  # nobody who has not begun may have the release any more
+    DISABLE = "disable"  # no further device is let in; who was let in stays so
     FINISH = "finish"
+
+
+STOPS = (Verb.PAUSE, Verb.CANCEL, Verb.DISABLE)
+"""What a service does when a gate fires."""
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One thing to do: open a group, halt the rollout, or call it finished. `detail` is for the log.
+    """One thing to do. `detail` is for the log.
 
-    `group` is the one to open, the one whose errors halt, or the last one, which has passed.
+    `group` counts from 0: the one to open, release or admit to, the one whose errors stop the rollout, or of
+    FINISH the last one, which has passed. None where the whole rollout is meant. `count` is cumulative: a
+    RELEASE or ADMIT that names no more than were released or admitted before lets nobody in.
     """
 
     verb: Verb
     group: int | None = None
     detail: str = ""
+    count: int = 0
 
 
 class Counter(StrEnum):
     """A count of a `GroupView` that a wake condition may name."""
 
+    OFFERED = "offered"
+    STARTED = "started"
     SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SILENT = "silent"
+    SKIPPED = "skipped"
     ERRORS = "errors"
     JUDGED = "judged"
     SETTLED = "settled"  # judged or skipped
@@ -80,10 +137,13 @@ class Counter(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """When to be asked again: at a time, or when a count of a group reaches a number; whichever is first."""
+    """When to be asked again: at a time, when a count of a group reaches a number, or when a device knocks
+    that is not let in; whichever is first.
+    """
 
     at_ms: int | None = None
     counts: tuple[tuple[int, Counter, int], ...] = ()  # (group, counter, at least)
+    knock: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +154,28 @@ class Decision:
     wake: Wake = Wake()
 
 
-class Policy(Protocol):
-    """A rollout policy.
+class Policy(ABC):
+    """A rollout policy: one object a run, asked in the order of time.
 
-    `deadline_ms` is a permit the clock enforces by itself (see `GroupView.silent`); 0 or less: no deadline.
+    Attributes, which a subclass or its object may set:
+
+    - `interval_ms`: the service looks at multiples of this; 1: at once;
+    - `deadline_ms`: a device that began and has not reported its end by then is silent, a permit the clock
+      enforces by itself; 0: no deadline;
+    - `pull`: devices knock, and ADMIT lets them in;
+    - `wants_news`: `View.news` is filled.
     """
 
-    deadline_ms: int
+    interval_ms: int = 1
+    deadline_ms: int = 0
+    pull: bool = False
+    wants_news: bool = False
 
+    @abstractmethod
     def decide(self, view: View) -> Decision:
-        """What to do at ``view.now_ms``; called first at time 0."""
-        ...
+        """What to do at ``view.now_ms``; called first at time 0, before anything has happened."""
+
+    def resume(self, view: View) -> Decision:
+        """The operator lifts what a gate has stopped. By default there is nothing to go on with."""
+        del view
+        return Decision()

@@ -150,8 +150,8 @@ class BackupSpec:
 class RecoverySpec:
     """What the operator does after a halt."""
 
-    on_halt: str  # "stop", "forward-fix" or "rollback"
-    delay_ms: int  # until the fix or the old image is offered
+    on_halt: str  # "stop", "forward-fix", "rollback" or "resume": the halt is lifted
+    delay_ms: int  # until the fix or the old image is offered, or the rollout goes on
     resign: bool  # with "rollback": the old firmware is signed again, under a counter that devices accept
     step: str  # with "forward-fix": the kind of step the fix is
 

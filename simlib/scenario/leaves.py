@@ -6,9 +6,11 @@ value is what it says or is refused with the ``expected …`` half of a message.
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from difflib import get_close_matches
 from fractions import Fraction
@@ -281,6 +283,22 @@ def price(value: object) -> Fraction:
     if amount is None or not 0 <= amount <= _MOST_MONEY:
         raise units.ExpectedError("an amount of money from 0 to 10**12, such as 12.5")
     return amount
+
+
+def json_table(value: object) -> str:
+    """A JSON object as text on one line, its keys in their order; `""` for none. Raises `ExpectedError`."""
+    if value == "":
+        return ""
+    if isinstance(value, str) and len(value) <= MIB:
+        with suppress(ValueError, RecursionError):
+            table = json.loads(value, parse_constant=_no_number)
+            if isinstance(table, dict):
+                return json.dumps(table, separators=(",", ":"))
+    raise units.ExpectedError('"", a JSON object, or the name of a file that ends in .json and holds one')
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(name)
 
 
 def label_or_none(value: object) -> str:

@@ -89,6 +89,7 @@ class CohortSpec:
     downgrade_prevention: bool = False  # overwrite-only refuses a lower version
     counter_store: str = "fuses"  # where the security counter is: "fuses", "flash" or "tpm"
     ram_bytes: int = 0  # what installing may take; 0: as much as it does
+    wake_spread: Fraction = Fraction(1)  # share of the period over which scheduled check-ins are spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,7 @@ class TransferSpec:
     jitter: str  # "none", "equal", "full" or "decorrelated"
     rounds: int  # how often a device is offered the release: once, and again after it failed or was deferred
     retry_after_ms: int  # between two rounds
+    hold_off_ms: int = 0  # a device waits up to so long between an offer and its download
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,10 @@ class GroupSpec:
     error_threshold: Fraction  # more than this share of the judged failing halts the rollout
     min_sample: int  # judged devices needed before the error threshold counts
     soak_ms: int  # after the group has passed, before the next one opens
+    gate: str = "threshold"  # what halts the rollout: see `simlib.rollout.gates`
+    gate_level: Fraction = Fraction(1, 20)  # chance of a false alarm that a statistical gate keeps
+    gate_power: Fraction = Fraction(9, 10)  # chance to detect a rate of `gate_bad`, for those that plan it
+    gate_bad: Fraction = Fraction(1, 10)  # the failure rate that must not be overlooked
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +187,9 @@ class RolloutSpec:
     window_clock: str  # whose midnight: "utc" or "local"
     window_ends: str  # a download under way when it closes: "finish" or "cut"
     groups: tuple[GroupSpec, ...]
+    verdicts: str = "first"  # a device that failed counts so at once, or after its "last" round
+    enforce_local_ms: int | None = None  # by its own clock, a device installs when this long has passed
+    config: str = ""  # the update service's own configuration as JSON; "": made from the groups
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final, TypeVar, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -23,7 +23,9 @@ from simlib.scenario import schema, schema_field
 from simlib.scenario.consistency import check
 from simlib.scenario.leaves import Table
 from simlib.scenario.naming import place_of
-from simlib.scenario.toml_text import Document, one_line, shown
+from simlib.scenario.toml_text import Document, one_line, read_text, shown
+
+T = TypeVar("T", bound=Table)
 
 _CONTAINERS = {
     "model_type": "a table",
@@ -35,17 +37,29 @@ _CONTAINERS = {
 
 def read_document(document: Mapping[str, object], source: str) -> m.ScenarioSpec:
     """The facts `document` states; `source` names it in the `InputError` for anything wrong."""
-    try:
-        table = schema.ScenarioTable.model_validate(dict(document))
-    except ValidationError as error:
-        raise InputError(f"{one_line(source)}: {_complaint(error)}") from None
-    spec: m.ScenarioSpec = _facts(m.ScenarioSpec, table)
+    spec: m.ScenarioSpec = _facts(m.ScenarioSpec, read_table(schema.ScenarioTable, document, source))
     check(spec, one_line(source))
     return spec
 
 
+def read_table(table: type[T], document: Mapping[str, object], source: str) -> T:
+    """`document` as the `table` it must be; the `InputError` for anything wrong begins with `source`."""
+    try:
+        return table.model_validate(dict(document))
+    except ValidationError as error:
+        raise InputError(f"{one_line(source)}: {_complaint(error, table)}") from None
+
+
 def absolute_files(document: Document, folder: Path) -> None:
-    """Make the paths of ``release.files`` and ``inventory.file`` absolute, in place, starting at `folder`."""
+    """Make the paths of files in `document` start at `folder`, in place: ``release.files`` and
+    ``inventory.file`` become absolute, a ``rollout.config`` that names a JSON file becomes its content.
+
+    Raises `InputError` for one that cannot be read.
+    """
+    rollout = document.get("rollout")
+    if isinstance(rollout, dict) and isinstance(name := rollout.get("config"), str):
+        if name.endswith(".json") and "\0" not in name:
+            rollout["config"] = read_text(folder / name, one_line(name), "JSON", "a service's configuration")
     inventory = document.get("inventory")
     if isinstance(inventory, dict) and (name := inventory.get("file")) and isinstance(name, str):
         inventory["file"] = str((folder / name).absolute()) if "\0" not in name else name
@@ -57,13 +71,13 @@ def absolute_files(document: Document, folder: Path) -> None:
         ]
 
 
-def _complaint(error: ValidationError) -> str:
+def _complaint(error: ValidationError, root: type[Table]) -> str:
     errors = error.errors(include_url=False)
     first = min(errors, key=lambda e: e["type"] != "extra_forbidden")
     key = ".".join(one_line(str(part)) for part in first["loc"]) or "the document"
     match first["type"]:
         case "extra_forbidden":
-            return f"{key}: found an unknown key, expected {_known(first)}"
+            return f"{key}: found an unknown key, expected {_known(first, root)}"
         case "missing":
             return f"{key}: found no such key, expected it to be set"
         case "leaf":
@@ -71,26 +85,27 @@ def _complaint(error: ValidationError) -> str:
     return f"{key}: found {shown(first['input'])}, expected {_CONTAINERS.get(first['type'], first['msg'])}"
 
 
-def _known(error: ErrorDetails) -> str:
+def _known(error: ErrorDetails, root: type[Table]) -> str:
     """The keys of the table that holds the unknown key, the nearest one if there is one."""
     *path, last = error["loc"]
-    table: type[Table] = schema.ScenarioTable
+    table = root
     for part in path:
         if isinstance(part, str):
-            table = _table_of(table, part)
+            table = _table_of(table, _attribute(table, part))
     known = [field.alias or name for name, field in table.model_fields.items()]
     near = get_close_matches(str(last), known, n=1)
     return f"{near[0]} (the nearest known key)" if near else f"one of {', '.join(known)}"
 
 
+def _attribute(table: type[Table], key: str) -> str:
+    return next(name for name, field in table.model_fields.items() if key in (name, field.alias))
+
+
 def _table_of(table: type[Table], key: str) -> type[Table]:
     inside: object = table.model_fields[key].annotation
-    if isinstance(inside, type) and issubclass(inside, Table):
-        return inside
-    (element,) = get_args(inside)
-    assert isinstance(element, type)
-    assert issubclass(element, Table)
-    return element
+    while not (isinstance(inside, type) and issubclass(inside, Table)):  # a list of tables, or one or none
+        inside = next(each for each in get_args(inside) if each is not type(None))
+    return inside
 
 
 def _facts(made: type[Any], table: Table) -> Any:

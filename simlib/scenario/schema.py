@@ -76,7 +76,19 @@ LAYOUTS: Final = (
 COUNTER_STORES: Final = ("fuses", "flash", "tpm")
 TEARS: Final = ("none", "partial", "garbage")
 FORGERIES: Final = ("resigned", "altered", "truncated")
-POLICIES: Final = ("staged",)
+POLICIES: Final = (
+    "staged",
+    "hawkbit",
+    "aws-iot",
+    "mender",
+    "nebraska",
+    "azure",
+    "percentage",
+    "deadline",
+    "state",
+    "automatic",
+)
+GROUP_GATES: Final = ("threshold", "wilson", "sprt", "mixture", "mann-whitney", "none")
 JITTERS: Final = ("none", "equal", "full", "decorrelated")
 COUNTERS: Final = ("raise", "keep")
 GATES: Final = ("share", "energy")
@@ -157,6 +169,7 @@ class CohortTable(Table):
     battery: Annotated[tuple[Fraction, Fraction], leaves.leaf(leaves.charges)] = (Fraction(1, 5), Fraction(1))
     wake_period: Period = HOUR
     wake_presence: Share = Fraction(1)
+    wake_spread: Share = Fraction(1)
     reboot: Span = 2 * SECOND
     self_test: Span = 10 * SECOND
     secondary_size: Annotated[int, leaves.size(0, 64 * MIB)] = 0
@@ -190,6 +203,7 @@ class TransferTable(Table):
     jitter: Annotated[str, leaves.choice(*JITTERS)] = "none"
     rounds: Annotated[int, leaves.count(1, 1000)] = 1
     retry_after: Span = DAY
+    hold_off: Span = 0
 
 
 class FaultsTable(Table):
@@ -229,18 +243,25 @@ class GroupTable(Table):
     error_threshold: Share = Fraction(1, 20)
     min_sample: Annotated[int, leaves.count(1, 10**9)] = 20
     soak: Span = HOUR
+    gate: Annotated[str, leaves.choice(*GROUP_GATES)] = "threshold"
+    gate_level: Share = Fraction(1, 20)
+    gate_power: Share = Fraction(9, 10)
+    gate_bad: Share = Fraction(1, 10)
 
 
 class RolloutTable(Table):
     """The table ``rollout``."""
 
     policy: Annotated[str, leaves.choice(*POLICIES)] = "staged"
+    config: Annotated[str, leaves.leaf(leaves.json_table)] = ""
     interval: Period = MINUTE
     deadline: Period = DAY
     abort_downloads: Flag = False
     window: Annotated[tuple[int, int] | None, leaves.leaf(leaves.window)] = None
     window_clock: Annotated[str, leaves.choice("utc", "local")] = "utc"
     window_ends: Annotated[str, leaves.choice("finish", "cut")] = "finish"
+    verdicts: Annotated[str, leaves.choice("first", "last")] = "first"
+    enforce_local: Annotated[int | None, leaves.leaf(leaves.optional(units.duration_ms))] = None
     groups: list[GroupTable] = [GroupTable()]
 
 

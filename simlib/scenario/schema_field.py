@@ -35,7 +35,7 @@ RELAY_MODES: Final = ("stream", "store")
 EFFECTS: Final = ("crash", "boot-loop", "drain", "lost-bond", "lost-certificate", "corrupted-settings")
 AFTERWARDS: Final = ("install", "give-up")
 BACKUPS: Final = ("none", "flash", "phone", "cloud")
-ON_HALT: Final = ("stop", "forward-fix", "rollback")
+ON_HALT: Final = ("stop", "forward-fix", "rollback", "resume")
 FORMATS: Final = ("auto", "csv", "parquet")
 
 _Rate = Annotated[int, leaves.rate(1, 10**9)]

@@ -65,32 +65,41 @@ def parse_toml(text: str, source: str) -> Document:
 
 def read_toml(path: Path, source: str) -> Document:
     """The document in the file at `path`; whatever is wrong is an `InputError` that begins with `source`."""
+    return parse_toml(read_text(path, source, "TOML", "a scenario with schema and name"), source)
+
+
+def read_text(path: Path, source: str, kind: str, what: str) -> str:
+    """The text of the file at `path`, of the kind of file `kind`, that should say `what`.
+
+    Whatever is wrong is an `InputError` that begins with `source`.
+    """
     try:
         if path.is_dir():
-            raise InputError(f"{source}: found a folder, expected a TOML file")
+            raise InputError(f"{source}: found a folder, expected a {kind} file")
         if path.exists() and not path.is_file():
-            raise InputError(f"{source}: found a device or a pipe, expected a TOML file")
+            raise InputError(f"{source}: found a device or a pipe, expected a {kind} file")
         with path.open("rb") as stream:
             content = stream.read(LARGEST_FILE_BYTES + 1)
     except FileNotFoundError:
-        raise InputError(f"{source}: found no such file, expected a TOML file") from None
+        raise InputError(f"{source}: found no such file, expected a {kind} file") from None
     except OSError as error:
         raise InputError(
-            f"{source}: found a file that cannot be read ({error.strerror}), expected a TOML file"
+            f"{source}: found a file that cannot be read ({error.strerror}), expected a {kind} file"
         ) from None
     except ValueError:  # a NUL in the name
-        raise InputError(f"{source}: found a name that no file can have, expected a TOML file") from None
+        raise InputError(f"{source}: found a name that no file can have, expected a {kind} file") from None
     if len(content) > LARGEST_FILE_BYTES:
-        raise InputError(f"{source}: found more than {LARGEST_FILE_BYTES} bytes, expected a scenario")
+        wanted = what.partition(" with ")[0]
+        raise InputError(f"{source}: found more than {LARGEST_FILE_BYTES} bytes, expected {wanted}")
     if not content.strip():
-        raise InputError(f"{source}: found an empty file, expected a scenario with schema and name")
+        raise InputError(f"{source}: found an empty file, expected {what}")
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{source}: found bytes that are not text at offset {error.start}, expected TOML in UTF-8"
+            f"{source}: found bytes that are not text at offset {error.start}, expected {kind} in UTF-8"
         ) from None
-    return parse_toml(text.removeprefix("\ufeff"), source)
+    return text.removeprefix("\ufeff")
 
 
 def _escaped(char: str) -> str:

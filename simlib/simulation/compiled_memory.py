@@ -14,7 +14,8 @@ from simlib.engine import calendar as calendars
 from simlib.fleet import Population, Route
 from simlib.lifecycle.phases import Phase
 from simlib.scenario.model import ScenarioSpec
-from simlib.simulation import kernel, program
+from simlib.simulation import book as books
+from simlib.simulation import program
 from simlib.simulation.links import Attachment
 from simlib.simulation.memory import Directory, FleetMemory, elements, slots_of, zeros
 from simlib.simulation.recorder import STATES
@@ -105,13 +106,13 @@ def book_memory(
         "later": (samples + 1) * len(STATES),
         "exact": len(STATES),
         "samples": samples * (len(STATES) + 2),
-        "ring_ms": kernel.RING,
-        "ring_move": kernel.RING,
+        "ring_ms": books.RING,
+        "ring_move": books.RING,
         "change_ms": len(changes),
         "change_link": len(changes),
         "change_units": len(changes),
         "fuses": len(Phase),
-        "state": kernel.STATE_ROWS,
+        "state": books.STATE_ROWS,
     }
     columns = elements(sizes, sizes)
     for at, (time_ms, link, units) in enumerate(changes):
@@ -121,13 +122,13 @@ def book_memory(
             units,
         )
     state = columns["state"]
-    state[kernel.AT_HORIZON] = spec.horizon_ms
-    state[kernel.AT_EVERY] = spec.timeline_ms
-    state[kernel.AT_ROOM] = buffer_rows
-    state[kernel.AT_CHANGES] = len(changes)
-    state[kernel.AT_WINDOWED] = int(spec.rollout.window is not None)
-    state[kernel.AT_PATIENCE] = spec.alerts.silent_ms
-    state[kernel.AT_SLICE] = slice_events
+    state[books.AT_HORIZON] = spec.horizon_ms
+    state[books.AT_EVERY] = spec.timeline_ms
+    state[books.AT_ROOM] = buffer_rows
+    state[books.AT_CHANGES] = len(changes)
+    state[books.AT_WINDOWED] = int(spec.rollout.window is not None)
+    state[books.AT_PATIENCE] = spec.alerts.silent_ms
+    state[books.AT_SLICE] = slice_events
     made = Directory(slots_of(program.BOOK))
     for name, column in columns.items():
         made.put(program.BOOK[name].slot, column)

@@ -27,7 +27,8 @@ from simlib.lifecycle.columns import (
 from simlib.lifecycle.phases import Phase
 from simlib.rollout import Policy
 from simlib.scenario.model import ScenarioSpec
-from simlib.simulation import kernel, program
+from simlib.simulation import book as books
+from simlib.simulation import program
 from simlib.simulation.bound import BoundRun
 from simlib.simulation.cases import Cases
 from simlib.simulation.compiled_memory import book_memory, calendar_memory, fleet_memory
@@ -36,7 +37,7 @@ from simlib.simulation.memory import Directory, slots_of, zeros
 from simlib.simulation.recorder import STATES, Recorder, state_of
 from simlib.simulation.shared_links import LinkView, SharesMemory
 from simlib.simulation.supply import Supply
-from simlib.simulation.tally import tally_of
+from simlib.simulation.tally import AT_PARKED, tally_of
 
 _BUFFER_ROWS: Final = 1 << 14
 _SLICE: Final = 1 << 19
@@ -65,7 +66,7 @@ class CompiledClock:
     @property
     def now(self) -> int:
         """The current time [ms]."""
-        return int(self._state[kernel.AT_NOW])
+        return int(self._state[books.AT_NOW])
 
     def after(self, time_ms: int, rank: int, function: Callable[[int], None], order: int = 0) -> None:
         """Call ``function(now)`` at `time_ms`, by rank, then `order`, then as they were asked for."""
@@ -74,13 +75,13 @@ class CompiledClock:
     def set_limit(self) -> None:
         """Have the loop stop for the first call."""
         first = self._calls[0][:2] if self._calls else (NEVER, Rank.SAMPLING)
-        self._state[kernel.AT_LIMIT], self._state[kernel.AT_LIMIT_RANK] = first
+        self._state[books.AT_LIMIT], self._state[books.AT_LIMIT_RANK] = first
 
     def call_due(self) -> None:
         """Make the first call, if it is due."""
         if self._calls and self._calls[0][0] == self.now:
             time_ms, _, _, _, function = heappop(self._calls)
-            self._state[kernel.AT_AGAIN] = 1
+            self._state[books.AT_AGAIN] = 1
             function(time_ms)
 
 
@@ -133,8 +134,7 @@ class CompiledRun(BoundRun):
         groups = len(spec.rollout.groups)
         messages = np.zeros((max(n, 1), program.TALLY_BYTES), dtype=np.uint8)
         group = messages[:, :2].view(np.int16)[:n, 0]
-        group[:] = population.group
-        self._members = [np.flatnonzero(group == number).astype(np.int32) for number in range(groups)]
+        group[:] = groups - 1 if policy.pull else population.group
         tally = tally_of(
             group,
             groups,
@@ -142,6 +142,8 @@ class CompiledRun(BoundRun):
             spec.alerts.failure_rate,
             spec.alerts.min_sample,
             lambda rows: np.zeros(max(rows, 1), dtype=np.int64),
+            news_room=_BUFFER_ROWS if policy.wants_news else 0,
+            pulls=policy.pull,
         )
         self._tally = Directory(slots_of(program.TALLY))
         tally = tally._replace(
@@ -164,11 +166,21 @@ class CompiledRun(BoundRun):
         self._state = self._columns["state"]
         self.clock = CompiledClock(self._state)
         views = [LinkView(self._shares, k, link) for k, link in enumerate(attachment.links)]
-        sizes = [len(members) for members in self._members]
-        super().__init__(spec, fleet, sizes, tally, attachment, views, policy, recorder, self.clock)
+        super().__init__(
+            spec,
+            fleet,
+            population.keys,
+            [np.flatnonzero(group == number).astype(np.int32) for number in range(groups)],
+            tally,
+            attachment,
+            views,
+            policy,
+            recorder,
+            self.clock,
+        )
         self.supply = Supply(fleet, cases, routes)
-        self._state[kernel.AT_FUSED] = int(fused)
-        self._state[kernel.AT_RECORDS] = int(record)
+        self._state[books.AT_FUSED] = int(fused)
+        self._state[books.AT_RECORDS] = int(record)
         rules, windowed = fleet.rules, spec.rollout.window is not None
         for phase in _AHEAD:
             touched = (
@@ -193,7 +205,7 @@ class CompiledRun(BoundRun):
         self._calendar.forget()
         self._shares.directory.forget()
         del self._shares.columns["end"]
-        self._members, self._grants, self._errors = [], [], []
+        self._grants, self._errors = [], []
 
     def run(self) -> None:
         """Let the scenario's time pass, from 0 to the horizon inclusive.
@@ -206,9 +218,11 @@ class CompiledRun(BoundRun):
             counts[Phase.WAITING] -= 1
             counts[state_of(self.fleet, i)] += 1
             self._tell_observed(i, self.fleet.outcome[i])
+        if self.service.policy.pull:
+            self._park_all()
         alerts = self._spec.alerts
         if alerts.stalled_ms or alerts.silent_ms or alerts.storm:
-            self._state[kernel.AT_SAMPLE] = NEVER
+            self._state[books.AT_SAMPLE] = NEVER
             self._sample(0)
         else:
             self._write_sample(0)
@@ -216,7 +230,7 @@ class CompiledRun(BoundRun):
             self.service.start()
             while self._go_on():
                 pass
-            self._state[kernel.AT_NOW] = self._spec.horizon_ms
+            self._state[books.AT_NOW] = self._spec.horizon_ms
         finally:
             self._close()
 
@@ -226,29 +240,31 @@ class CompiledRun(BoundRun):
         reason = self._code.run_on(*self._addresses)
         self._take_notes()
         state = self._state
-        if state[kernel.AT_GRANTS] or state[kernel.AT_ERRORS]:
+        if state[books.AT_GRANTS] or state[books.AT_ERRORS]:
             self._empty_buffers()
-        if reason == kernel.EXIT_ASK:
-            device, question = int(state[kernel.AT_DEVICE]), int(state[kernel.AT_QUESTION])
-            self.supply.answer(int(state[kernel.AT_TIME]), device, question)
+        if reason == books.EXIT_ASK:
+            device, question = int(state[books.AT_DEVICE]), int(state[books.AT_QUESTION])
+            self.supply.answer(int(state[books.AT_TIME]), device, question)
             self._memory.renew()
-        elif reason == kernel.EXIT_ROOM:
+        elif reason == books.EXIT_ROOM:
             self._shares.grow()
+        elif reason == books.EXIT_FULL:
+            self.service.read_news()
         self.service.look(self.clock.now)
-        if reason == kernel.EXIT_CALL:
+        if reason == books.EXIT_CALL:
             self.clock.call_due()
-        return reason != kernel.EXIT_END
+        return reason != books.EXIT_END
 
     def _take_notes(self) -> None:
-        number = int(self._state[kernel.AT_NOTES])
+        number = int(self._state[books.AT_NOTES])
         if not number:
             return
-        self._state[kernel.AT_NOTES] = 0
+        self._state[books.AT_NOTES] = 0
         for kind, now, device, errors, judged in self._columns["notes"][: 5 * number].reshape(-1, 5).tolist():
             group = int(self.service.tally.group[device])
-            if kind == kernel.NOTE_GONE:
+            if kind == books.NOTE_GONE:
                 self._await(now, device)
-            elif kind == kernel.NOTE_VIOLATED:
+            elif kind == books.NOTE_VIOLATED:
                 self.monitor.violated(now, group, device, "installs outside the window")
             else:
                 self.monitor.failing(now, group, errors, judged)
@@ -260,8 +276,8 @@ class CompiledRun(BoundRun):
     def _empty_buffers(self) -> None:
         state = self._state
         for place, width, name, into in (
-            (kernel.AT_GRANTS, 3, "grants", self._grants),
-            (kernel.AT_ERRORS, 5, "errors", self._errors),
+            (books.AT_GRANTS, 3, "grants", self._grants),
+            (books.AT_ERRORS, 5, "errors", self._errors),
         ):
             rows = int(state[place])
             if rows:
@@ -271,10 +287,10 @@ class CompiledRun(BoundRun):
     def _close(self) -> None:
         """Book what is under way when the run ends, and hand everything on to the recorder."""
         state, n = self._state, self._spec.devices
-        self.log.events = int(state[kernel.AT_EVENTS])
-        taken = int(state[kernel.AT_SAMPLES])
-        if int(self._columns["samples"].reshape(-1, len(STATES) + 2)[taken - 1, 0]) < state[kernel.AT_NOW]:
-            self._write_sample(int(state[kernel.AT_NOW]))
+        self.log.events = int(state[books.AT_EVENTS])
+        taken = int(state[books.AT_SAMPLES])
+        if int(self._columns["samples"].reshape(-1, len(STATES) + 2)[taken - 1, 0]) < state[books.AT_NOW]:
+            self._write_sample(int(state[books.AT_NOW]))
         fleet, _, shares, _, book = self._addresses
         first = 0
         while first < n:
@@ -284,7 +300,7 @@ class CompiledRun(BoundRun):
 
     def _record(self) -> None:
         recorder = self.recorder
-        rows = self._columns["samples"].reshape(-1, len(STATES) + 2)[: int(self._state[kernel.AT_SAMPLES])]
+        rows = self._columns["samples"].reshape(-1, len(STATES) + 2)[: int(self._state[books.AT_SAMPLES])]
         recorder.samples = [(row[0], row[1], row[2:]) for row in rows.tolist()]
         recorder.grant_parts = self._grants
         if self._errors:
@@ -297,24 +313,36 @@ class CompiledRun(BoundRun):
             recorder.error_parts = [errors]
         recorder.counts = self._count_states()
 
-    def _send_for(self, now: int, group: int) -> None:
-        self._list(group)
-        self._state[kernel.AT_EARLIEST] = now + 1 if now else 0
+    def _park_all(self) -> None:
+        tally = self.service.tally
+        devices = np.flatnonzero(np.asarray(self.fleet.phase) == Phase.WAITING)
+        tally.parked[: len(devices)] = devices
+        tally.state[AT_PARKED] = len(devices)
+
+    def _send_for(self, now: int, devices: NDArray[np.int32]) -> None:
+        self._list(devices)
+        self._state[books.AT_EARLIEST] = now + 1 if now else 0
         fleet, calendar, _, _, book = self._addresses
         self._code.open_members(fleet, calendar, book)
 
-    def _list(self, group: int) -> None:
+    def _listen(self, now: int) -> None:
+        self._state[books.AT_EARLIEST] = now + 1 if now else 0
+        fleet, calendar, _, tally, book = self._addresses
+        self._code.send_parked(fleet, calendar, tally, book)
+
+    def _list(self, devices: NDArray[np.int32]) -> None:
         """Tell the loop which devices the next command is about."""
-        members = self._members[group]
-        self._book.put(program.BOOK["members"].slot, members)
-        self._state[kernel.AT_MEMBERS] = len(members)
+        self._listed = np.ascontiguousarray(devices, dtype=np.int32)
+        self._book.put(program.BOOK["members"].slot, self._listed)
+        self._state[books.AT_MEMBERS] = len(devices)
 
     def _break_off(self, now: int) -> None:
         fleet, calendar, shares, _, book = self._addresses
         self._code.break_off(fleet, calendar, shares, book, self._spec.devices)
 
-    def _wake(self, now: int, group: int) -> None:
-        self._list(group)
+    def _wake(self, now: int, devices: NDArray[np.int32], *, halted: bool) -> None:
+        self._list(devices)
+        self._state[books.AT_HALTED] = int(halted)
         fleet, calendar, _, _, book = self._addresses
         self._code.wake_members(fleet, calendar, book)
 
@@ -322,9 +350,6 @@ class CompiledRun(BoundRun):
         self._code.count_now(self._book.address)
         counts: list[int] = self._columns["exact"].tolist()
         return counts
-
-    def _offered(self) -> int:
-        return int(np.count_nonzero(np.asarray(self.fleet.offered_ms) >= 0))
 
     def _write_sample(self, now: int) -> None:
         self._code.take_sample(self._shares.directory.address, self._book.address, now)

@@ -37,9 +37,14 @@ def device_rows(
     cases: Cases,
     routes: Sequence[Route],
     fleet: Fleet,
+    groups: NDArray[Any],
+    released_ms: NDArray[np.int64],
     end_ms: int,
 ) -> DeviceRows:
-    """The device table of a run that ended at `end_ms`. Columns of `fleet` that are arrays are not copied."""
+    """The device table of a run that ended at `end_ms`. Columns of `fleet` that are arrays are not copied.
+
+    `groups` is each device's group, `released_ms` when it could first have the release, −1 for never.
+    """
     n = spec.devices
     labels = [*(firmware.label for firmware in release.firmwares), NO_TEXT]
     endings = [*(outcome.value for outcome in OUTCOMES), NO_TEXT]
@@ -51,7 +56,7 @@ def device_rows(
     outcome, offered, finished, confirmed = map(
         kept, ("outcome", "offered_ms", "finished_ms", "confirmed_ms")
     )
-    group, rounds, phase_uj = part_of(population.group), kept("round"), kept("phase_uj")
+    group, rounds, phase_uj = part_of(groups), kept("round"), kept("phase_uj")
 
     @lru_cache(maxsize=1)  # the nine parts of the energy are asked for one after the other
     def parts(a: int, b: int) -> NDArray[Any]:
@@ -87,6 +92,7 @@ def device_rows(
         "reported_ms": Numbers(kept("reported_ms")),
         "energy_idle_uj": Numbers(part_of(_idle_uj(spec, population, routes, fleet, end_ms))),
         **{f"energy_{name}_uj": energy(number) for number, name in enumerate(ENERGY_NAMES)},
+        "released_ms": Numbers(part_of(released_ms)),
         "zone": Names(part_of(population.zone), [zone.name for zone in spec.zones]),
         "link": Names(part_of(population.link), [link.name for link in spec.links]),
         "bytes_up": Numbers(kept("bytes_up")),

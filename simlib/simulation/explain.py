@@ -1,7 +1,8 @@
 """One device of a saved run, replayed: its life from draws and recorded transfers, its bytes on the bench.
 
 What a device shares with others is the link and the rollout's decisions. Both are recorded (when each
-transfer ended, when its group opened, when the rollout halted), so nobody else has to be simulated.
+transfer ended, when the device could have the release, when the rollout was stopped), so nobody else has to
+be simulated.
 Every install and boot on its way is run again with real bytes, memory of earlier runs set aside.
 """
 
@@ -12,13 +13,16 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from simlib.device import Step
-from simlib.lifecycle.codes import ASK, JOIN, OUTCOMES, REASONS, TIMER
+from simlib.errors import Reason
+from simlib.lifecycle.codes import ASK, JOIN, OUTCOMES, REASON_CODE, REASONS, TIMER
 from simlib.lifecycle.columns import HALT_DOWNLOADS, HALT_OFFERS, NEVER, NO_ROW, PLAN_NONE, RUNNING, Fleet
 from simlib.lifecycle.phases import Phase
 from simlib.lifecycle.steps import advance, recover
 from simlib.lifecycle.transfer import transfer_ended
 from simlib.lifecycle.waiting import next_checkin, notify
+from simlib.rollout import pulls
 from simlib.scenario import Scenario
+from simlib.scenario.model import ScenarioSpec
 from simlib.simulation.cases import Cases
 from simlib.simulation.columns import assemble
 from simlib.simulation.device_rows import NO_TEXT
@@ -92,8 +96,8 @@ def clock_text(time_ms: int) -> str:
 class History:
     """What a saved run knows of one device and of the decisions around it."""
 
-    opened_ms: int  # when its group opened; −1: never
-    halted_ms: int | None
+    released_ms: int  # when it could first have the release; −1: never
+    stops: tuple[tuple[int, bool, int | None], ...]  # when, whether it cancelled, and when it was lifted
     end_ms: int  # of the run: the horizon, or when it was interrupted
     interrupted: bool
     transfers: tuple[tuple[int, int], ...]  # when each of its transfers ended, and the bytes it was short
@@ -108,51 +112,22 @@ def explain(scenario: Scenario, device: int, history: History) -> Explanation:
     fleet = assemble(
         spec, population, prepared.kind, prepared.routes, prepared.release, prepared.cases, only=device
     )
-    halt = HALT_DOWNLOADS if spec.rollout.abort_downloads else HALT_OFFERS
     labels = [firmware.label for firmware in prepared.release.firmwares]
     replay = _Replay(fleet, _ROW, prepared.cases, Supply(fleet, prepared.cases, prepared.routes), labels)
-    transfers = iter(history.transfers)
-    recovery_ms = NEVER
-    if history.halted_ms is not None and spec.recovery.on_halt != "stop":
-        recovery_ms = history.halted_ms + spec.recovery.delay_ms
-    if history.opened_ms >= 0 and fleet.phase[_ROW] == Phase.WAITING:
-        notify(fleet, _ROW, history.opened_ms)
-        now = next_checkin(fleet, _ROW, history.opened_ms + 1 if history.opened_ms else 0)
-    else:
-        now = NEVER
-    if history.opened_ms >= 0:
-        broken_off = False
-        answered = False
-        while True:
-            if not answered and now > recovery_ms:
-                # The operator's answer to the halt comes before what the device waits for.
-                answered = True
-                if fleet.phase[_ROW] in (Phase.DONE, Phase.RESTING):
-                    fleet.halted[0], fleet.recovery_ms[0] = halt, recovery_ms
-                    now = min(now, recover(fleet, recovery_ms, _ROW))
-            if now > history.end_ms:
-                break
-            # A device's own step comes before the decisions of its millisecond, unless the halt caused it.
-            halted = history.halted_ms is not None and (now > history.halted_ms or broken_off)
-            fleet.halted[0] = halt if halted else RUNNING
-            fleet.recovery_ms[0] = recovery_ms if halted else NEVER
-            broken_off = False
-            command, value = replay.step(now)
-            if command == TIMER:
-                now = value
-            elif command == JOIN and (transfer := next(transfers, None)) is not None:
-                now, missing = transfer
-                transfer_ended(fleet, _ROW, missing)
-                cut_off = now == fleet.until_ms[_ROW]
-                broken_off = (
-                    missing > 0 and halt == HALT_DOWNLOADS and now == history.halted_ms and not cut_off
-                )
-                if missing and now == history.end_ms and not broken_off and not cut_off:
-                    break  # still on the link at the end
-            else:
-                now = NEVER
+    halts = _Halts(spec, history)
+    released_ms = history.released_ms
+    now = NEVER
+    if released_ms >= 0 and fleet.phase[_ROW] == Phase.WAITING:
+        if pulls(spec):
+            now = next_checkin(fleet, _ROW, released_ms)  # it was let in as it came
+        else:
+            notify(fleet, _ROW, released_ms)
+            now = next_checkin(fleet, _ROW, released_ms + 1 if released_ms else 0)
+    if released_ms >= 0:
+        _live(fleet, replay, halts, history, now)
+    halts.set(fleet, history.end_ms)
     replay.book_the_rest(history.end_ms)
-    close_pending(fleet, halted=history.halted_ms is not None, interrupted=history.interrupted)
+    close_pending(fleet, halted=bool(fleet.halted[0]), interrupted=history.interrupted)
     outcome, reason = OUTCOMES[fleet.outcome[_ROW]].value, REASONS[fleet.reason[_ROW]].value
     cohort = spec.cohorts[population.cohort[device]].name
     # What the device was given at the start differs too, where an inventory has changed since.
@@ -169,6 +144,74 @@ def explain(scenario: Scenario, device: int, history: History) -> Explanation:
             if history.row[name] != value
         },
     )
+
+
+class _Halts:
+    """What the service had stopped at a time, as its log says."""
+
+    def __init__(self, spec: ScenarioSpec, history: History) -> None:
+        self.kind = HALT_DOWNLOADS if spec.rollout.abort_downloads else HALT_OFFERS
+        self._spans: list[tuple[int, int, int]] = []  # halted from and until, the answer is out from
+        self.calls: list[tuple[int, bool]] = []  # devices at rest are woken; whether as a halt is lifted
+        answered = spec.recovery.on_halt not in ("stop", "resume")
+        for at_ms, cancels, resumed_ms in history.stops:
+            until_ms = NEVER if resumed_ms is None else resumed_ms
+            answer_ms = at_ms + spec.recovery.delay_ms if answered else NEVER
+            if cancels:
+                self._spans.append((at_ms, until_ms, answer_ms))
+            elif answered:
+                self._spans.append((answer_ms, NEVER, answer_ms))
+            if answered:
+                self.calls.append((answer_ms, False))
+            elif resumed_ms is not None:
+                self.calls.append((resumed_ms, True))
+
+    def set(self, fleet: Fleet, now: int, *, after: bool = False) -> None:
+        """The scenario's columns as a device's step at `now` finds them; `after`: behind that time's
+        decisions."""
+        fleet.halted[0], fleet.recovery_ms[0] = RUNNING, NEVER
+        for from_ms, until_ms, answer_ms in self._spans:
+            if from_ms < now + after and now + after <= until_ms:
+                fleet.halted[0], fleet.recovery_ms[0] = self.kind, answer_ms
+
+    def breaks_off(self, now: int) -> bool:
+        """Whether downloads were broken off at `now`."""
+        return self.kind == HALT_DOWNLOADS and any(from_ms == now for from_ms, _, _ in self._spans)
+
+
+def _live(fleet: Fleet, replay: _Replay, halts: _Halts, history: History, now: int) -> None:
+    """The life of the only device of `fleet` from `now` on, to the end of the run."""
+    transfers = iter(history.transfers)
+    calls = iter(halts.calls)
+    call = next(calls, None)
+    broken_off = False
+    while True:
+        while call is not None and now > call[0]:
+            # Devices at rest are woken before what this one waits for.
+            called_ms, lifted = call
+            call = next(calls, None)
+            if fleet.phase[_ROW] in (Phase.DONE, Phase.RESTING) and not (
+                lifted and fleet.reason[_ROW] != _R_HALTED
+            ):
+                halts.set(fleet, called_ms, after=True)
+                now = min(now, recover(fleet, called_ms, _ROW))
+        if now > history.end_ms:
+            return
+        # A device's own step comes before the decisions of its millisecond, unless the halt caused it.
+        halts.set(fleet, now, after=broken_off)
+        broken_off = False
+        command, value = replay.step(now)
+        if command == TIMER:
+            now = value
+        elif command == JOIN and (transfer := next(transfers, None)) is not None:
+            now, missing = transfer
+            transfer_ended(fleet, _ROW, missing)
+            cut_off = now == fleet.until_ms[_ROW]
+            broken_off = missing > 0 and halts.breaks_off(now) and not cut_off
+            if missing and now == history.end_ms and not broken_off and not cut_off:
+                return  # still on the link at the end
+        else:
+            now = NEVER
 
 
 def _row_of(fleet: Fleet, i: int, labels: list[str]) -> dict[str, Any]:
@@ -190,6 +233,7 @@ def _row_of(fleet: Fleet, i: int, labels: list[str]) -> dict[str, Any]:
     }
 
 
+_R_HALTED: Final = REASON_CODE[Reason.ROLLOUT_HALTED]
 _ROW: Final = 0
 """Of the device, which is alone in its columns."""
 _MOVING = (Phase.INSTALLING, Phase.POWER_OFF, Phase.REBOOTING, Phase.CONFIRMING, Phase.REVERTING)

@@ -14,30 +14,72 @@ their own times, and a ring remembers those that are still to come.
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
-
-from simlib.engine.calendar import DEVICE_BITS, Calendar, cancel, fetch, push, soonest, take
+from simlib.engine.calendar import DEVICE_BITS, Calendar, cancel, push, soonest, take
 from simlib.engine.shares import (
     AT_LINKS,
     NO_TRANSFER,
     Shares,
     abort_transfer,
-    delivered,
     finished_device,
     has_room,
     join_link,
     set_link_capacity,
     settle_link,
 )
-from simlib.lifecycle.codes import ASK, JOIN, OUTCOME_CODE, TIMER
+from simlib.lifecycle.codes import ASK, JOIN, TIMER
 from simlib.lifecycle.columns import NEVER, Fleet
 from simlib.lifecycle.phases import Phase
-from simlib.lifecycle.steps import advance, recover
-from simlib.lifecycle.transfer import transfer_ended
-from simlib.lifecycle.waiting import next_checkin, notify, window_opens
-from simlib.outcomes import Outcome
-from simlib.simulation.recorder import STATES as STATE_NAMES
+from simlib.lifecycle.steps import advance
+from simlib.simulation.book import (
+    AT_AGAIN,
+    AT_BEFORE,
+    AT_BYTES,
+    AT_CHANGE,
+    AT_CHANGES,
+    AT_DEVICE,
+    AT_EVENTS,
+    AT_FUSED,
+    AT_HORIZON,
+    AT_LIMIT,
+    AT_LIMIT_RANK,
+    AT_NOW,
+    AT_PHASE,
+    AT_QUESTION,
+    AT_RING,
+    AT_SAMPLE,
+    AT_SIGNALS,
+    AT_SLICE,
+    AT_STAGE,
+    AT_TIME,
+    EXIT_ASK,
+    EXIT_CALL,
+    EXIT_END,
+    EXIT_FULL,
+    EXIT_ROOM,
+    EXIT_SLICE,
+    EXIT_TRIPPED,
+    LONGEST_RUN,
+    NOTE_RATE,
+    RANK_SAMPLING,
+    SPARE_ROWS,
+    STAGE_ASKED,
+    STAGE_JOINING,
+    STAGE_NONE,
+    WAITS_BROKEN,
+    WAITS_DONE,
+    WAITS_LINK,
+    WAITS_TIMER,
+    Book,
+    grant,
+    nearly_full,
+    note,
+    note_error,
+)
+from simlib.simulation.moving import moved, state_in, take_sample
+from simlib.simulation.room import let_in
 from simlib.simulation.tally import (
+    AT_NEWS,
+    AT_NEWS_ROOM,
     AT_TRIPPED,
     RATE_HIGH,
     VERDICT,
@@ -50,100 +92,7 @@ from simlib.simulation.tally import (
     receive,
 )
 
-Ints = Any
-
-
-class Book(NamedTuple):
-    """What the loop itself writes down."""
-
-    # of a device
-    rate_class: Ints  # row of its class
-    waits: Ints  # WAITS_*
-    missing: Ints  # bytes that its broken-off transfer is short
-    # buffers that are emptied outside
-    grants: Ints  # device, ended at, bytes missing
-    errors: Ints  # twice the time (plus 1 after a decision of that instant), device, phase, reason, attempts
-    notes: Ints  # NOTE_*, time, device, errors, judged
-    # state counts
-    counts: Ints  # devices in each state, as of the next sample
-    later: Ints  # changes of the counts after that, a row of states for each sample
-    exact: Ints  # the counts as of now
-    samples: Ints  # time, bytes on the links and counts of each sample
-    ring_ms: Ints  # when the latest moves were or will be
-    ring_move: Ints  # and from which state to which
-    link: Ints  # of a rate class
-    # of a change of a link's capacity, by time
-    change_ms: Ints
-    change_link: Ints
-    change_units: Ints
-    fuses: Ints  # of a phase: 1 if its end may be run ahead
-    members: Ints  # devices a command is about
-    state: Ints  # see AT_*
-
-
-WAITS_TIMER, WAITS_LINK, WAITS_DONE, WAITS_BROKEN = 0, 1, 2, 3
-
-AT_NOW: Final = 0
-AT_HORIZON: Final = 1
-AT_LIMIT: Final = 2  # when the first call outside is due
-AT_LIMIT_RANK: Final = 3
-AT_SAMPLE: Final = 4  # when the next sample is due here; NEVER: samples are called for outside
-AT_SAMPLES: Final = 5  # samples taken
-AT_NEXT_SAMPLE: Final = 6  # when the next sample is due, wherever
-AT_EVERY: Final = 7  # time between two samples
-AT_EVENTS: Final = 8
-AT_GRANTS: Final = 9
-AT_ERRORS: Final = 10
-AT_NOTES: Final = 11
-AT_ROOM: Final = 12  # rows in each buffer
-AT_CHANGE: Final = 13  # the next change of capacity
-AT_CHANGES: Final = 14
-AT_STAGE: Final = 15  # STAGE_*
-AT_DEVICE: Final = 16  # that the stage is about
-AT_TIME: Final = 17
-AT_PHASE: Final = 18
-AT_BEFORE: Final = 19
-AT_SIGNALS: Final = 20
-AT_QUESTION: Final = 21
-AT_BYTES: Final = 22
-AT_WINDOWED: Final = 23
-AT_FUSED: Final = 24
-AT_PATIENCE: Final = 25  # of the alert about devices that reported success and are gone; 0: there is none
-AT_AGAIN: Final = 26  # 1: after a decision of this instant
-AT_RING: Final = 27  # the next place in the ring
-AT_SLICE: Final = 28  # events after which the loop lets others look
-AT_MEMBERS: Final = 29
-AT_EARLIEST: Final = 30
-AT_RECORDS: Final = 31  # 1: transfers and errors are written down
-STATE_ROWS: Final = 32
-
-STATES: Final = len(STATE_NAMES)
-RING: Final = 1 << 15
-SPARE_ROWS: Final = 256
-"""Rows that must be free in each buffer before a device's event begins."""
-LONGEST_RUN: Final = 64
-"""Steps a device runs ahead at most."""
-
-STAGE_NONE, STAGE_ASKED, STAGE_JOINING = 0, 1, 2
-
-EXIT_END: Final = 0  # the horizon is reached
-EXIT_CALL: Final = 1  # a call outside is due
-EXIT_ASK: Final = 2  # a device has a question
-EXIT_ROOM: Final = 3  # a heap of a link is full
-EXIT_FULL: Final = 4  # a buffer is nearly full
-EXIT_TRIPPED: Final = 5  # the policy wants to be asked
-EXIT_SLICE: Final = 6
-
-NOTE_GONE, NOTE_VIOLATED, NOTE_RATE = 1, 2, 3
-RANK_DEADLINE: Final = 0
-RANK_SAMPLING: Final = 2
-
-_REPORTING, _INSTALLING = int(Phase.REPORTING), int(Phase.INSTALLING)
-_DOWNLOADING, _WAITING = int(Phase.DOWNLOADING), int(Phase.WAITING)
-_DONE, _RESTING = int(Phase.DONE), int(Phase.RESTING)
-_BRICKED, _LOST = OUTCOME_CODE[Outcome.BRICKED], OUTCOME_CODE[Outcome.LOST]
-_UPDATED = OUTCOME_CODE[Outcome.UPDATED]
-_GONE_STATES = _REPORTING + min(_BRICKED, _LOST)
+_WAITING = int(Phase.WAITING)
 
 
 def run_on(fleet: Fleet, calendar: Calendar, shares: Shares, tally: Tally, book: Book) -> int:
@@ -194,7 +143,7 @@ def run_on(fleet: Fleet, calendar: Calendar, shares: Shares, tally: Tally, book:
             key = soonest(calendar, due)
             if key == NEVER or key >> DEVICE_BITS != due:
                 break
-            if _nearly_full(book):
+            if nearly_full(book) or tally.state[AT_NEWS] > tally.state[AT_NEWS_ROOM] - SPARE_ROWS > 0:
                 return EXIT_FULL
             code = _event(fleet, calendar, shares, tally, book, due, take(calendar, key))
             if code:
@@ -213,12 +162,6 @@ def _give_up(tally: Tally, book: Book, deadline: int, until: int) -> bool:
             return True
         deadline = next_deadline(tally)
     return False
-
-
-def _nearly_full(book: Book) -> bool:
-    state = book.state
-    most = state[AT_ROOM] - SPARE_ROWS
-    return bool(state[AT_GRANTS] > most or state[AT_ERRORS] > most or state[AT_NOTES] > most)
 
 
 def _change_and_finish(calendar: Calendar, shares: Shares, book: Book, now: int) -> None:
@@ -253,25 +196,10 @@ def _event(
         elif waits == WAITS_BROKEN:
             missing = book.missing[i]
         book.waits[i] = WAITS_TIMER
-        _grant(fleet, book, now, i, missing)
+        grant(fleet, book, now, i, missing)
+    elif fleet.phase[i] == _WAITING and not let_in(tally, now, i):
+        return EXIT_TRIPPED if tally.state[AT_TRIPPED] else 0
     return _live(fleet, calendar, shares, tally, book, now, i, fleet.phase[i], state_in(fleet, i), 0)
-
-
-def _grant(fleet: Fleet, book: Book, now: int, i: int, missing: int) -> None:
-    transfer_ended(fleet, i, missing)
-    if not book.state[AT_RECORDS]:
-        return
-    row = book.state[AT_GRANTS]
-    book.grants[3 * row] = i
-    book.grants[3 * row + 1] = now
-    book.grants[3 * row + 2] = missing
-    book.state[AT_GRANTS] = row + 1
-
-
-def state_in(fleet: Fleet, i: int) -> int:
-    """The timeline column of device `i`: its phase, or once it has ended, its outcome."""
-    phase = fleet.phase[i]
-    return int(phase if phase < _REPORTING else _REPORTING + fleet.outcome[i])
 
 
 def _live(
@@ -304,9 +232,9 @@ def _live(
         state[AT_EVENTS] += 1
         after = state_in(fleet, i)
         if after != before:
-            _moved(fleet, book, now, i, before, after)
+            moved(fleet, book, now, i, before, after)
         if fleet.error[i]:
-            _error(fleet, book, now, i, phase)
+            note_error(fleet, book, now, i, phase)
         if signals:
             receive(tally, now, i, signals)
             if signals & VERDICT:
@@ -371,154 +299,6 @@ def _resume(fleet: Fleet, calendar: Calendar, shares: Shares, tally: Tally, book
     )
 
 
-def _moved(fleet: Fleet, book: Book, now: int, i: int, before: int, after: int) -> None:
-    """Device `i` went from one state to another, at `now`, which a device that runs ahead has later."""
-    state = book.state
-    if now <= state[AT_NEXT_SAMPLE]:
-        book.counts[before] -= 1
-        book.counts[after] += 1
-    else:
-        row = -(-now // state[AT_EVERY]) * STATES
-        book.later[row + before] -= 1
-        book.later[row + after] += 1
-    if now > state[AT_NOW]:
-        at = state[AT_RING]
-        book.ring_ms[at] = now
-        book.ring_move[at] = before << 8 | after
-        state[AT_RING] = (at + 1) % RING
-    if after >= _GONE_STATES and (fleet.outcome[i] == _BRICKED or fleet.outcome[i] == _LOST):
-        if state[AT_PATIENCE] and fleet.reported[i] == _UPDATED:
-            _note(book, NOTE_GONE, now, i, 0, 0)
-            if now + state[AT_PATIENCE] <= state[AT_LIMIT]:
-                state[AT_LIMIT] = now + state[AT_PATIENCE]
-                state[AT_LIMIT_RANK] = RANK_DEADLINE
-    elif state[AT_WINDOWED] and after == _INSTALLING and window_opens(fleet, i, now) > now:
-        _note(book, NOTE_VIOLATED, now, i, 0, 0)
-
-
-def _error(fleet: Fleet, book: Book, now: int, i: int, phase: int) -> None:
-    state = book.state
-    if not state[AT_RECORDS]:
-        return
-    row = state[AT_ERRORS]
-    at = 5 * row
-    book.errors[at] = 2 * now + (state[AT_AGAIN] if now == state[AT_NOW] else 0)
-    book.errors[at + 1] = i
-    book.errors[at + 2] = phase
-    book.errors[at + 3] = fleet.error[i]
-    book.errors[at + 4] = fleet.attempts[i]
-    state[AT_ERRORS] = row + 1
-
-
-def _note(book: Book, kind: int, now: int, i: int, errors: int, judged: int) -> None:
-    row = book.state[AT_NOTES]
-    at = 5 * row
-    book.notes[at] = kind
-    book.notes[at + 1] = now
-    book.notes[at + 2] = i
-    book.notes[at + 3] = errors
-    book.notes[at + 4] = judged
-    book.state[AT_NOTES] = row + 1
-
-
 def _watch_rate(tally: Tally, book: Book, now: int, i: int) -> None:
     if rate_changed(tally, i) == RATE_HIGH:
-        _note(book, NOTE_RATE, now, i, counted_errors(tally, i), counted_judged(tally, i))
-
-
-def take_sample(shares: Shares, book: Book, now: int) -> None:
-    """A row of the timeline, and the changes of the counts up to the next one."""
-    state = book.state
-    number = state[AT_SAMPLES]
-    row = number * (STATES + 2)
-    book.samples[row] = now
-    book.samples[row + 1] = bytes_on_links(shares, now)
-    for each in range(STATES):
-        book.samples[row + 2 + each] = book.counts[each]
-        book.counts[each] += book.later[(number + 1) * STATES + each]
-    state[AT_SAMPLES] = number + 1
-    following = min(now + state[AT_EVERY], state[AT_HORIZON])
-    if following <= now:
-        following = NEVER
-    state[AT_NEXT_SAMPLE] = following
-    if state[AT_SAMPLE] != NEVER:
-        state[AT_SAMPLE] = following
-
-
-def bytes_on_links(shares: Shares, now: int) -> int:
-    """What the links have delivered so far."""
-    total = 0
-    for link in range(shares.rules[AT_LINKS]):
-        total += delivered(shares, now, link)
-    return total
-
-
-def count_now(book: Book) -> None:
-    """Work the counts out as of now: moves still to come, but before the next sample, are taken back."""
-    state = book.state
-    for each in range(STATES):
-        book.exact[each] = book.counts[each]
-    for at in range(RING):
-        if state[AT_NOW] < book.ring_ms[at] <= state[AT_NEXT_SAMPLE]:
-            book.exact[book.ring_move[at] >> 8] += 1
-            book.exact[book.ring_move[at] & 255] -= 1
-
-
-def open_members(fleet: Fleet, calendar: Calendar, book: Book) -> None:
-    """The group of the listed devices opens: each comes at its next check-in."""
-    state = book.state
-    for at in range(state[AT_MEMBERS]):
-        i = book.members[at]
-        if at + 8 < state[AT_MEMBERS]:
-            fetch(calendar, book.members[at + 8])
-        if fleet.phase[i] == _WAITING:  # else the inventory says that it has ended
-            notify(fleet, i, state[AT_NOW])
-            first = next_checkin(fleet, i, state[AT_EARLIEST])
-            if first <= state[AT_HORIZON]:
-                push(calendar, first, i)
-
-
-def break_off(fleet: Fleet, calendar: Calendar, shares: Shares, book: Book, devices: int) -> None:
-    """A halt breaks downloads off; each goes on in this millisecond."""
-    now = book.state[AT_NOW]
-    for i in range(devices):
-        if book.waits[i] == WAITS_LINK and fleet.phase[i] == _DOWNLOADING:
-            book.missing[i] = abort_transfer(
-                shares, now, i, book.link[book.rate_class[i]], book.rate_class[i], fleet.run_bytes[i]
-            )
-            cancel(calendar, i)
-            book.waits[i] = WAITS_BROKEN
-            push(calendar, now, i)
-
-
-def wake_members(fleet: Fleet, calendar: Calendar, book: Book) -> None:
-    """The operator's answer to the halt is out: the listed devices that are at rest come for it."""
-    state = book.state
-    now = state[AT_NOW]
-    for at in range(state[AT_MEMBERS]):
-        i = book.members[at]
-        if fleet.phase[i] != _DONE and fleet.phase[i] != _RESTING:
-            continue
-        if fleet.finished_ms[i] > now:
-            continue  # it runs ahead: now it is still on its way there
-        first = recover(fleet, now, i)
-        if first <= state[AT_HORIZON] and first < calendar.due[i]:
-            cancel(calendar, i)
-            push(calendar, first, i)
-
-
-def close_books(fleet: Fleet, shares: Shares, book: Book, first: int, devices: int) -> int:
-    """Book the transfers under way at the end, from device `first` on; the device to go on with, or
-    `devices`.
-    """
-    now = book.state[AT_NOW]
-    for i in range(first, devices):
-        if book.waits[i] == WAITS_LINK and fleet.phase[i] == _DOWNLOADING:
-            if _nearly_full(book):
-                return i
-            missing = abort_transfer(
-                shares, now, i, book.link[book.rate_class[i]], book.rate_class[i], fleet.run_bytes[i]
-            )
-            book.waits[i] = WAITS_TIMER
-            _grant(fleet, book, now, i, missing)
-    return devices
+        note(book, NOTE_RATE, now, i, counted_errors(tally, i), counted_judged(tally, i))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from types import FunctionType
 from typing import Any, Final
 
 from llvmlite import ir
@@ -17,8 +18,8 @@ from simlib.engine.columns import Column, Layout
 from simlib.engine.compiler import Program
 from simlib.engine.shares import Shares
 from simlib.firmware.cache import cache_dir
-from simlib.simulation import kernel
-from simlib.simulation.kernel import Book
+from simlib.simulation import commands, kernel, moving
+from simlib.simulation.book import Book
 from simlib.simulation.layout import HOT, HOT_BYTES, RARE, fleet_layout, plain_columns
 from simlib.simulation.tally import Tally
 
@@ -31,7 +32,17 @@ _SOURCES: Final = (
     "engine/*.py",
     "rollout/policy.py",
 )
-_OWN_SOURCES: Final = ("kernel.py", "layout.py", "program.py", "recorder.py", "tally.py")
+_OWN_SOURCES: Final = (
+    "book.py",
+    "commands.py",
+    "kernel.py",
+    "layout.py",
+    "moving.py",
+    "program.py",
+    "recorder.py",
+    "room.py",
+    "tally.py",
+)
 _LINE: Final = 64
 """Bytes of a cache line."""
 
@@ -79,6 +90,7 @@ class Code:
     take_sample: Callable[..., int]
     count_now: Callable[..., int]
     open_members: Callable[..., int]
+    send_parked: Callable[..., int]
     break_off: Callable[..., int]
     wake_members: Callable[..., int]
     close_books: Callable[..., int]
@@ -90,10 +102,16 @@ def code() -> Code:
     library = native.load(sources(), build, cache_dir() / "code")
     return Code(
         **{
-            name: library.function(name, getattr(kernel, name).__code__.co_argcount)
+            name: library.function(name, _exported(name).__code__.co_argcount)
             for name in Code.__dataclass_fields__
         }
     )
+
+
+def _exported(name: str) -> FunctionType:
+    """The function of that name, wherever it is written."""
+    found: FunctionType = next(vars(m)[name] for m in (kernel, commands, moving) if name in vars(m))
+    return found
 
 
 def sources() -> list[Path]:
@@ -111,7 +129,7 @@ def build() -> str:
         natives={calendar.fetch: _fetch},
     )
     for name in Code.__dataclass_fields__:
-        program.export(name, getattr(kernel, name))
+        program.export(name, _exported(name))
     return str(program.module)
 
 

@@ -17,20 +17,20 @@ from simlib.engine.order import Rank
 from simlib.errors import InputError
 from simlib.fleet import Inventory, InventoryReport, Population, Route, populate, read_inventory, routes_of
 from simlib.release import Recovery, Release, build_release
-from simlib.rollout import make_policy
+from simlib.rollout import dictated, make_policy
 from simlib.scenario import Scenario
 from simlib.scenario.calibration import Figure, recalled
 from simlib.scenario.model import ReleaseSpec, ScenarioSpec
 from simlib.scenario.toml_text import shown
 from simlib.security.stores import open_store
 from simlib.simulation import keeping, tables
-from simlib.simulation.bound import Exposure
 from simlib.simulation.capacity import check_memory
 from simlib.simulation.cases import Cases, find_regular, kinds_of
 from simlib.simulation.columns import assemble, columns_of
 from simlib.simulation.compiled_run import CompiledRun, check_size
 from simlib.simulation.device_rows import device_rows
 from simlib.simulation.links import attach
+from simlib.simulation.log import Exposure, Stop
 from simlib.simulation.recorder import Alert, Recorder
 from simlib.simulation.rows import DeviceRows
 from simlib.simulation.simpy_run import Extra, SimpyRun
@@ -60,8 +60,7 @@ class Simulated:
 
     tables: Mapping[str, pd.DataFrame | DeviceRows]
     engine: str
-    halted_ms: int
-    exposure: Exposure | None
+    stops: tuple[Stop, ...]  # what gates did
     events: int
     interrupted_ms: int | None
     inventory: InventoryReport | None
@@ -72,6 +71,16 @@ class Simulated:
     setup_s: float
     bench_s: float
     wall_s: float
+
+    @property
+    def halted_ms(self) -> int:
+        """When a gate first fired, −1: never."""
+        return self.stops[0].at_ms if self.stops else -1
+
+    @property
+    def exposure(self) -> Exposure | None:
+        """Where the fleet stood then."""
+        return self.stops[0].exposure if self.stops else None
 
 
 def prepare(
@@ -87,7 +96,7 @@ def prepare(
 
     Raises `InputError`, also for an inventory that has not `fleet_size` devices, if that is given.
     """
-    spec = scenario.spec
+    spec = dictated(scenario.spec)
     routes = routes_of(spec)
     release = _release(spec)
     for number, cohort in enumerate(spec.cohorts):
@@ -98,7 +107,7 @@ def prepare(
             )
     inventory = _inventory(spec, release)
     if inventory is not None:
-        spec = replace(spec, devices=inventory.report.rows_used)
+        spec = dictated(replace(scenario.spec, devices=inventory.report.rows_used))
         if fleet_size is not None and spec.devices != fleet_size:
             raise InputError(
                 f"{spec.name}: inventory.file {shown(spec.inventory.file)}: found {spec.devices} devices, "
@@ -226,9 +235,11 @@ def simulate(
     if isinstance(bound, CompiledRun):
         bound.let_go()
     end_ms = spec.horizon_ms if interrupted_ms is None else interrupted_ms
-    halted = bound.log.halted_ms >= 0
-    tables.close_pending(fleet, halted=halted, interrupted=interrupted_ms is not None)
-    devices = device_rows(spec, population, prepared.release, prepared.cases, routes, fleet, end_ms)
+    tables.close_pending(fleet, halted=bool(fleet.halted[0]), interrupted=interrupted_ms is not None)
+    group = np.array(bound.service.tally.group)
+    devices = device_rows(
+        spec, population, prepared.release, prepared.cases, routes, fleet, group, bound.released_ms(), end_ms
+    )
     keeping.give_back(prepared.cases, spec, prepared.release, memo)
     return Simulated(
         tables={
@@ -247,8 +258,7 @@ def simulate(
             ),
         },
         engine=clock_name,
-        halted_ms=bound.log.halted_ms,
-        exposure=bound.log.exposure,
+        stops=tuple(bound.log.stops),
         events=bound.log.events,
         interrupted_ms=interrupted_ms,
         inventory=prepared.inventory,
@@ -269,12 +279,12 @@ def _bind(
     spec, population, routes, cases = prepared.spec, prepared.population, prepared.routes, prepared.cases
     attachment = attach(spec, population, routes, max(cases.wire_bytes))
     recorder = Recorder(spec.devices, on_alert=on_alert)
-    policy = make_policy(spec.rollout)
+    sizes = np.bincount(population.group, minlength=len(spec.rollout.groups)).tolist()
+    policy = make_policy(spec, tuple(sizes))
     if clock == "simpy":
         fleet = assemble(spec, population, prepared.kind, routes, prepared.release, cases)
-        group = population.group.tolist()
         supply = Supply(fleet, cases, routes)
-        return SimpyRun(spec, fleet, group, attachment, policy, recorder, supply)
+        return SimpyRun(spec, fleet, population, attachment, policy, recorder, supply)
     devices, others = columns_of(spec, population, prepared.kind, routes, prepared.release, cases)
     return CompiledRun(
         spec,

@@ -1,7 +1,7 @@
 """The update service in a run: counts what is reported, enforces the deadline, and asks the policy when due.
 
 It knows only the messages that arrive. The rules of asking are those of `simlib.rollout.policy`: the
-service looks at whole ticks of its interval, and a tick at which nothing the policy asked for has
+service looks at whole ticks of the policy's interval, and a tick at which nothing the policy asked for has
 happened is skipped. At a tick the policy has seen every message up to and including that millisecond;
 only the first question, at time 0, comes before anything has happened.
 
@@ -14,10 +14,11 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from simlib.engine.order import Rank
-from simlib.lifecycle.codes import SIGNAL_STARTED
+from simlib.lifecycle.codes import SIGNAL_STARTED, SIGNAL_TWICE
 from simlib.lifecycle.columns import NEVER
-from simlib.rollout.policy import Action, Counter, GroupView, Policy, View
+from simlib.rollout.policy import Action, Counter, Decision, GroupView, Message, Policy, Told, View
 from simlib.simulation import tally as counting
+from simlib.simulation.room import listens
 from simlib.simulation.tally import COUNTERS, Tally
 
 
@@ -37,16 +38,20 @@ class Service:
         policy: Policy,
         sizes: Sequence[int],
         tally: Tally,
-        interval_ms: int,
         clock: Timer,
         act: Callable[[int, Action], None],
+        listen: Callable[[int], None],
+        metric: Callable[[int], tuple[Sequence[int], Sequence[int]]] | None = None,
     ) -> None:
-        """`sizes` are the groups'."""
+        """`sizes` are the groups'; `listen` sends for parked devices, `metric` is `View.metric`."""
         self.tally = tally
-        self._policy = policy
-        self._interval_ms = interval_ms
+        self.policy = policy
+        self.released = [0] * len(sizes)
         self._clock = clock
         self._act = act
+        self._listen = listen
+        self._metric = metric
+        self._news: list[Message] = []
         self._sizes = tuple(sizes)
         self._expecting = False
         self._ask_ms = NEVER
@@ -68,7 +73,7 @@ class Service:
 
     def silent(self) -> tuple[int, ...]:
         """Devices of each group that began and missed the deadline."""
-        return tuple(int(n) for n in self.tally.silent)
+        return tuple(counting.counted(self.tally, counting.SILENT, g) for g in range(len(self._sizes)))
 
     def last_report_ms(self, group: int) -> int:
         """When the group was last heard of, −1 if never."""
@@ -77,6 +82,7 @@ class Service:
     def receive(self, now: int, device: int, signals: int) -> None:
         """Take the messages of one device at `now`."""
         counting.receive(self.tally, now, device, signals)
+        self.read_news()
         if signals & SIGNAL_STARTED and not self._expecting:
             self._expect()
         self.look(now)
@@ -95,19 +101,36 @@ class Service:
         counting.count(self.tally, counting.ERRORS, group)
         self.look(now)
 
+    def read_news(self) -> None:
+        """Take the messages that the tally has kept, so that it has room for more."""
+        state = self.tally.state
+        if state[counting.AT_NEWS]:
+            rows = iter(self.tally.news[: 3 * state[counting.AT_NEWS]])
+            state[counting.AT_NEWS] = 0
+            self._news += (
+                Message(int(time_ms), int(device), Told(int(signals) & ~SIGNAL_TWICE))
+                for time_ms, device, signals in zip(rows, rows, rows, strict=True)
+            )
+
     def view(self, group: int) -> GroupView:
         """What the service knows of one group."""
-        tally = self.tally
+        tally, groups = self.tally, len(self._sizes)
+        counts = tally.counts
         return GroupView(
             size=self._sizes[group],
-            offered=int(tally.offered[group]),
-            started=int(tally.started[group]),
-            succeeded=counting.counted(tally, counting.SUCCEEDED, group),
-            failed=int(tally.failed[group]),
-            silent=int(tally.silent[group]),
-            skipped=int(tally.skipped[group]),
+            offered=int(counts[counting.OFFERED * groups + group]),
+            started=int(counts[counting.STARTED * groups + group]),
+            succeeded=int(counts[counting.SUCCEEDED * groups + group]),
+            failed=int(counts[counting.FAILED * groups + group]),
+            silent=int(counts[counting.SILENT * groups + group]),
+            skipped=int(counts[counting.SKIPPED * groups + group]),
             vanished=int(tally.vanished[group]),
+            released=self.released[group] - int(tally.permit[group]),
         )
+
+    def resume(self, now: int) -> None:
+        """The operator lifts what a gate has stopped: the policy goes on."""
+        self._follow(now, self.policy.resume(self._view(now)))
 
     def _expect(self) -> None:
         """Have the next deadline looked at when it comes."""
@@ -124,7 +147,8 @@ class Service:
 
     def _ask_at(self, earliest_ms: int) -> None:
         """Have the policy asked at the first tick at or after `earliest_ms`, and at no tick twice."""
-        tick = -(-max(earliest_ms, self._asked_ms + 1) // self._interval_ms) * self._interval_ms
+        interval_ms = self.policy.interval_ms
+        tick = -(-max(earliest_ms, self._asked_ms + 1) // interval_ms) * interval_ms
         if tick < self._ask_ms:
             self._ask_ms = tick
             self._clock.after(tick, Rank.POLICY, self._due)
@@ -136,13 +160,26 @@ class Service:
     def _ask(self, now: int) -> None:
         self._ask_ms = NEVER
         self._asked_ms = now
+        self._follow(now, self.policy.decide(self._view(now)))
+
+    def _view(self, now: int) -> View:
+        state = self.tally.state
+        knocked = bool(state[counting.AT_KNOCKED])
+        state[counting.AT_KNOCKED] = 0
+        self.read_news()
+        news, self._news = self._news, []
+        return View(now, tuple(map(self.view, range(len(self._sizes)))), news, knocked, self._metric)
+
+    def _follow(self, now: int, decision: Decision) -> None:
         armed = self.tally.armed
         for row in range(len(armed)):
             armed[row] = 0
-        decision = self._policy.decide(View(now, self._views()))
+        wake = decision.wake
+        self.tally.state[counting.AT_AWAITED] = int(wake.knock)
         for action in decision.actions:
             self._act(now, action)
-        wake = decision.wake
+        if listens(self.tally):
+            self._listen(now)
         if wake.at_ms is not None:
             self._ask_at(wake.at_ms)
         for group, counter, least in wake.counts:
@@ -156,6 +193,3 @@ class Service:
         row = number * len(self._sizes) + group
         known = tally.armed[row]
         tally.armed[row] = least if not known else min(least, known)
-
-    def _views(self) -> tuple[GroupView, ...]:
-        return tuple(map(self.view, range(len(self._sizes))))

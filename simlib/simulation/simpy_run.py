@@ -5,11 +5,16 @@ The readable reference for what a run is. Every other clock must give the same c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from simlib.engine.simpy_clock import SimpyClock
-from simlib.lifecycle.codes import ASK, JOIN, OUTCOME_CODE, TIMER
+from simlib.errors import Reason
+from simlib.fleet import Population
+from simlib.lifecycle.codes import ASK, JOIN, OUTCOME_CODE, REASON_CODE, TIMER
 from simlib.lifecycle.columns import Fleet
 from simlib.lifecycle.phases import Phase
 from simlib.lifecycle.steps import advance, recover
@@ -21,6 +26,7 @@ from simlib.scenario.model import ScenarioSpec
 from simlib.simulation.bound import GONE, BoundRun
 from simlib.simulation.links import Attachment
 from simlib.simulation.recorder import Recorder, state_of
+from simlib.simulation.room import let_in, park, unpark
 from simlib.simulation.supply import Supply
 from simlib.simulation.tally import (
     RATE_HIGH,
@@ -33,6 +39,7 @@ from simlib.simulation.tally import (
 
 _UPDATED = OUTCOME_CODE[Outcome.UPDATED]
 _INSTALLING = int(Phase.INSTALLING)
+_R_HALTED = REASON_CODE[Reason.ROLLOUT_HALTED]
 _GONE_STATES = int(Phase.REPORTING) + min(GONE)
 
 Extra = Callable[[SimpyClock, Fleet], None]
@@ -46,30 +53,41 @@ class SimpyRun(BoundRun):
         self,
         spec: ScenarioSpec,
         fleet: Fleet,
-        group_of: Sequence[int],
+        population: Population,
         attachment: Attachment,
         policy: Policy,
         recorder: Recorder,
         supply: Supply,
     ) -> None:
         self.supply = supply
-        self._group_of = group_of
         self._attachment = attachment
-        self._members: list[list[int]] = [[] for _ in spec.rollout.groups]
+        groups = len(spec.rollout.groups)
+        group_of = [groups - 1] * spec.devices if policy.pull else population.group.tolist()
+        members: list[list[int]] = [[] for _ in range(groups)]
         for device, group in enumerate(group_of):
-            self._members[group].append(device)
+            members[group].append(device)
         self.clock = SimpyClock(attachment.links, spec.horizon_ms)
         tally = tally_of(
             group_of,
-            len(self._members),
+            groups,
             policy.deadline_ms,
             spec.alerts.failure_rate,
             spec.alerts.min_sample,
             lambda rows: [0] * rows,
+            news_room=1 if policy.wants_news else 0,
+            pulls=policy.pull,
         )
-        sizes = [len(m) for m in self._members]
         super().__init__(
-            spec, fleet, sizes, tally, attachment, attachment.links, policy, recorder, self.clock
+            spec,
+            fleet,
+            population.keys,
+            [np.array(each, dtype=np.int32) for each in members],
+            tally,
+            attachment,
+            attachment.links,
+            policy,
+            recorder,
+            self.clock,
         )
         for number, changes in enumerate(attachment.capacities):
             for time_ms, capacity_bps in changes:
@@ -86,6 +104,8 @@ class SimpyRun(BoundRun):
             if phase == Phase.DONE:
                 self.recorder.moved(int(Phase.WAITING), state_of(self.fleet, i))
                 self._tell_observed(i, self.fleet.outcome[i])
+            elif self.service.policy.pull:
+                park(self.service.tally, i)
         self._sample(0)
         self.service.start()
         try:
@@ -109,6 +129,9 @@ class SimpyRun(BoundRun):
     def _life(self, i: int) -> Generator[Any, int, None]:
         """The process of one device; it begins at the check-in at which it may be offered the release."""
         fleet, clock, recorder, tally = self.fleet, self.clock, self.recorder, self.service.tally
+        if fleet.phase[i] == Phase.WAITING and not let_in(tally, clock.now, i):
+            self.service.look(clock.now)
+            return
         receive = self.service.receive
         link, rate_class = self._attachment.link[i], self._attachment.rate_class[i]
         horizon_ms, patience_ms = self._spec.horizon_ms, self._spec.alerts.silent_ms
@@ -130,15 +153,13 @@ class SimpyRun(BoundRun):
                     if patience_ms and fleet.reported[i] == _UPDATED:
                         self._await(now, i)
                 elif windowed and after == _INSTALLING and window_opens(fleet, i, now) > now:
-                    monitor.violated(now, self._group_of[i], i, "installs outside the window")
+                    monitor.violated(now, tally.group[i], i, "installs outside the window")
             if errors[i]:
                 recorder.error(now, i, phase, errors[i], fleet.attempts[i])
             if signals:
                 receive(now, i, signals)
                 if signals & VERDICT and rate_changed(tally, i) == RATE_HIGH:
-                    monitor.failing(
-                        now, self._group_of[i], counted_errors(tally, i), counted_judged(tally, i)
-                    )
+                    monitor.failing(now, tally.group[i], counted_errors(tally, i), counted_judged(tally, i))
             if command == TIMER:
                 if value > horizon_ms:
                     return
@@ -150,25 +171,33 @@ class SimpyRun(BoundRun):
             else:
                 return
 
-    def _send_for(self, now: int, group: int) -> None:
+    def _send_for(self, now: int, devices: NDArray[np.int32]) -> None:
         # A check-in of this very millisecond has already been answered, except at the start.
         earliest = now + 1 if now else 0
-        for i in self._members[group]:
+        for i in devices.tolist():
             if self.fleet.phase[i] != Phase.WAITING:
                 continue  # the inventory says that it has ended
             notify(self.fleet, i, now)
-            first = next_checkin(self.fleet, i, earliest)
-            if first <= self._spec.horizon_ms:
-                self.clock.spawn(i, self._life(i), at=first)
+            self._come(i, next_checkin(self.fleet, i, earliest))
+
+    def _listen(self, now: int) -> None:
+        for i in unpark(self.service.tally):
+            self._come(i, next_checkin(self.fleet, i, now + 1 if now else 0))
+
+    def _come(self, i: int, first: int) -> None:
+        if first <= self._spec.horizon_ms:
+            self.clock.spawn(i, self._life(i), at=first)
 
     def _break_off(self, now: int) -> None:
         for i, phase in enumerate(self.fleet.phase):
             if phase == Phase.DOWNLOADING:
                 self.clock.abort(i)
 
-    def _wake(self, now: int, group: int) -> None:
-        for i in self._members[group]:
+    def _wake(self, now: int, devices: NDArray[np.int32], *, halted: bool) -> None:
+        for i in devices.tolist():
             if self.fleet.phase[i] not in (Phase.DONE, Phase.RESTING):
+                continue
+            if halted and self.fleet.reason[i] != _R_HALTED:
                 continue
             first = recover(self.fleet, now, i)
             if first > self._spec.horizon_ms or self.clock.wake(i, first) or self.clock.running(i):
@@ -177,9 +206,6 @@ class SimpyRun(BoundRun):
 
     def _count_states(self) -> list[int]:
         return self.recorder.counts
-
-    def _offered(self) -> int:
-        return sum(1 for t in self.fleet.offered_ms if t >= 0)
 
     def _write_sample(self, now: int) -> None:
         self.recorder.sample(now, sum(link.delivered_bytes(now) for link in self._attachment.links))

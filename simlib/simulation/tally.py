@@ -25,6 +25,11 @@ from simlib.rollout.policy import Counter
 Ints = Any
 
 COUNTERS: Final = tuple(Counter)
+OFFERED: Final = COUNTERS.index(Counter.OFFERED)
+STARTED: Final = COUNTERS.index(Counter.STARTED)
+FAILED: Final = COUNTERS.index(Counter.FAILED)
+SILENT: Final = COUNTERS.index(Counter.SILENT)
+SKIPPED: Final = COUNTERS.index(Counter.SKIPPED)
 SUCCEEDED: Final = COUNTERS.index(Counter.SUCCEEDED)
 ERRORS: Final = COUNTERS.index(Counter.ERRORS)
 JUDGED: Final = COUNTERS.index(Counter.JUDGED)
@@ -41,12 +46,12 @@ class Tally(NamedTuple):
     settled: Ints  # 1: it has a verdict
     expected: Ints  # devices with a deadline, in the order in which they began
     expected_ms: Ints  # and when each is due
+    # of a device, for a service that is asked (see `simlib.simulation.room`)
+    released_ms: Ints  # when it was let in, −1 before
+    parked: Ints  # devices that come again only when they are sent for
+    news: Ints  # messages nobody has read yet, for a policy that wants them: time, device, signals
     # of a group
-    offered: Ints
-    started: Ints
-    failed: Ints
-    silent: Ints
-    skipped: Ints
+    permit: Ints  # how many more may be let in
     vanished: Ints
     last_report_ms: Ints
     alarmed: Ints  # 1: its failure rate is above the alert's
@@ -66,7 +71,14 @@ AT_TRIPPED: Final = 6  # 1: a number of `armed` was reached
 AT_RATE_NUM: Final = 7  # the failure rate of the alert; 1 or more: there is none
 AT_RATE_DEN: Final = 8
 AT_SAMPLE: Final = 9  # judged devices the alert needs
-STATES: Final = 10
+AT_NEWS: Final = 10  # messages in `news`
+AT_NEWS_ROOM: Final = 11  # that it has room for; 0: nobody wants them
+AT_KNOCKED: Final = 12  # 1: a device has knocked in vain
+AT_PULLS: Final = 13  # 1: devices knock, and are let in
+AT_ALLOWED: Final = 14  # permits left in all groups
+AT_PARKED: Final = 15  # devices in `parked`
+AT_AWAITED: Final = 16  # 1: the policy wants to be asked when a device knocks in vain
+STATES: Final = 17
 
 RATE_SAME, RATE_HIGH, RATE_LOW = 0, 1, 2
 
@@ -78,17 +90,27 @@ def tally_of(
     rate: Fraction,
     min_sample: int,
     column: Callable[[int], Any],
+    news_room: int = 0,
+    pulls: bool = False,
 ) -> Tally:
-    """All counters at zero. `column` makes a column of so many zeros; `group` has each device's group."""
+    """All counters at zero. `column` makes a column of so many zeros; `group` has each device's group.
+
+    With `news_room`, so many messages are kept until they are read; with `pulls`, devices knock.
+    """
     state = column(STATES)
     state[AT_GROUPS] = groups
     state[AT_DEADLINE] = max(deadline_ms, 0)
     state[AT_RATE_NUM], state[AT_RATE_DEN] = largest_up_to(rate, 1 << 24).as_integer_ratio()
     state[AT_SAMPLE] = min_sample
-    by_group = {name: column(groups) for name in Tally._fields[Tally._fields.index("offered") :]}
+    state[AT_NEWS_ROOM] = news_room
+    state[AT_PULLS] = int(pulls)
+    by_group = {name: column(groups) for name in Tally._fields[Tally._fields.index("permit") :]}
     for number in range(groups):
         by_group["last_report_ms"][number] = -1
     devices = len(group)
+    released_ms = column(devices if pulls else 0)
+    for number in range(len(released_ms)):
+        released_ms[number] = -1
     return Tally(
         **by_group
         | {
@@ -97,6 +119,9 @@ def tally_of(
             "settled": bytearray(devices),
             "expected": column(devices if deadline_ms > 0 else 0),
             "expected_ms": column(devices if deadline_ms > 0 else 0),
+            "released_ms": released_ms,
+            "parked": column(devices if pulls else 0),
+            "news": column(3 * news_room),
             "counts": column(len(COUNTERS) * groups),
             "armed": column(len(COUNTERS) * groups),
             "state": state,
@@ -122,14 +147,20 @@ def receive(tally: Tally, now: int, device: int, signals: int) -> None:
     """Take the messages of one device at `now`."""
     state = tally.state
     group = tally.group[device]
+    if state[AT_NEWS_ROOM]:
+        at = 3 * state[AT_NEWS]
+        tally.news[at] = now
+        tally.news[at + 1] = device
+        tally.news[at + 2] = signals
+        state[AT_NEWS] += 1
     if signals & SIGNAL_OFFERED and not tally.seen[device]:
         tally.seen[device] = 1
-        tally.offered[group] += 1
+        count(tally, OFFERED, group)
     if signals & SIGNAL_TWICE:
         state[AT_DUPLICATES] += 1
     tally.last_report_ms[group] = now
     if signals & SIGNAL_STARTED:
-        tally.started[group] += 1
+        count(tally, STARTED, group)
         if state[AT_DEADLINE]:
             tally.expected[state[AT_EXPECTED]] = device
             tally.expected_ms[state[AT_EXPECTED]] = now + state[AT_DEADLINE]
@@ -144,11 +175,11 @@ def receive(tally: Tally, now: int, device: int, signals: int) -> None:
             count(tally, SUCCEEDED, group)
             count(tally, JUDGED, group)
         elif signals & SIGNAL_FAILED:
-            tally.failed[group] += 1
+            count(tally, FAILED, group)
             count(tally, ERRORS, group)
             count(tally, JUDGED, group)
         else:
-            tally.skipped[group] += 1
+            count(tally, SKIPPED, group)
 
 
 def count(tally: Tally, counter: int, group: int) -> None:
@@ -175,7 +206,7 @@ def give_up_on(tally: Tally) -> None:
     if not tally.settled[device]:
         tally.settled[device] = 1
         group = tally.group[device]
-        tally.silent[group] += 1
+        count(tally, SILENT, group)
         count(tally, ERRORS, group)
         count(tally, JUDGED, group)
         count(tally, SETTLED, group)

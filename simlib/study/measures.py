@@ -24,7 +24,16 @@ TOTALS: Final = (
     "energy_compute_uj",
     "energy_idle_uj",
 )
-EXPOSURE: Final = ("offered", "downloading", "trial", "confirmed", "bricked")
+EXPOSURE: Final = (
+    "offered",
+    "downloading",
+    "trial",
+    "confirmed",
+    "bricked",
+    "released",
+    "waiting",
+    "recalled",
+)
 
 DTYPES: Final[Mapping[str, str]] = {
     **{outcome.value: "int64" for outcome in Outcome},

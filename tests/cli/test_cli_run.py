@@ -201,6 +201,7 @@ def test_a_run_with_a_file_gone_or_damaged_is_bad_input(
         ("grants", lambda f: f.assign(missing_bytes="none"), "missing_bytes"),
         ("groups", lambda f: f.iloc[:0], "0 rows"),
         ("groups", lambda f: f.assign(opened_ms=0.5), "opened_ms"),
+        ("devices", lambda f: f.assign(released_ms=0.5), "released_ms"),
     ],
 )
 def test_a_table_of_another_shape_is_bad_input(
@@ -229,13 +230,13 @@ def test_a_history_that_leads_elsewhere_is_found_by_the_replay(simlib: Call, sav
     if what == "transfers":
         edit_table(saved / "grants.parquet", lambda f: f[f.device != device])
     elif what == "openings":
-        edit_table(saved / "groups.parquet", lambda f: f.assign(opened_ms=-1))
+        edit_table(saved / "devices.parquet", lambda f: f.assign(released_ms=-1))
     elif what == "seed":
         text = (saved / "scenario.toml").read_text()
         (saved / "scenario.toml").write_text(text.replace("seed = 1\n", "seed = 2\n", 1))
         device = devices[devices.outcome == "ineligible"].device.iloc[0]
     else:
-        edit_summary(saved, halted_at_ms=0)
+        edit_summary(saved, stops=[{"at_ms": 0, "decision": "cancel", "resumed_at_ms": None}])
     answer = simlib(f"explain saved --device {device}")
     assert answer.status == 1
     assert answer.err.startswith("result-mismatch: saved")

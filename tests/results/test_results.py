@@ -26,8 +26,7 @@ def summary_of(devices, **changes):
         "scenario": "small",
         "seed": 3,
         "engine": "simpy",
-        "halted_ms": -1,
-        "exposure": None,
+        "stops": [],
         "events": 9,
         "timings": Timings(0.1, 0.2, 0.3, 0.7),
     }

@@ -38,7 +38,10 @@ def ended(request):
     prepared, _ = prepare(small)
     spec = prepared.spec
     facts = (spec, prepared.population, prepared.release, prepared.cases, prepared.routes)
-    return SimpleNamespace(facts=facts, fleet=caught[0], spec=spec, tables=made.tables)
+    opened = made.tables["groups"]["opened_ms"].to_numpy()
+    groups = np.asarray(prepared.population.group)
+    decided = (groups, opened[groups])
+    return SimpleNamespace(facts=facts, fleet=caught[0], decided=decided, spec=spec, tables=made.tables)
 
 
 def narrowed(fleet):
@@ -54,11 +57,11 @@ def narrowed(fleet):
 
 
 def test_lists_arrays_and_parts_of_a_fleet_give_the_same_table(ended, monkeypatch):
-    whole = building.device_rows(*ended.facts, ended.fleet, ended.spec.horizon_ms).frame()
+    whole = building.device_rows(*ended.facts, ended.fleet, *ended.decided, ended.spec.horizon_ms).frame()
     pd.testing.assert_frame_equal(ended.tables["devices"].frame(), whole)
     monkeypatch.setattr(building, "PART_ROWS", 90)
     for fleet in (ended.fleet, narrowed(ended.fleet)):
-        table = building.device_rows(*ended.facts, fleet, ended.spec.horizon_ms)
+        table = building.device_rows(*ended.facts, fleet, *ended.decided, ended.spec.horizon_ms)
         pd.testing.assert_frame_equal(table.frame(), whole)
         pd.testing.assert_frame_equal(pd.concat(table.chunks(70), ignore_index=True), whole)
         pd.testing.assert_frame_equal(table.frame(9, 4), whole.iloc[9:4].reset_index(drop=True))
@@ -93,7 +96,7 @@ def test_exposure_and_rounds_are_worked_out_device_by_device(ended):
         "offered_ms": random.integers(-1, 2, n).tolist(),
         "round": random.integers(0, 3, n).tolist(),
     }
-    table = building.device_rows(*ended.facts, ended.fleet._replace(**changed), late)
+    table = building.device_rows(*ended.facts, ended.fleet._replace(**changed), *ended.decided, late)
     updated = building.had_updated(population, ended.facts[2].primary).tolist()
     rows = zip(updated, *(changed[name] for name in ("outcome", "finished_ms", "confirmed_ms")), strict=True)
     assert table.column("exposed_ms").tolist() == [exposed_ms(spec, *row) for row in rows]
@@ -126,8 +129,7 @@ def sums(devices):
         seed=1,
         engine="any",
         devices=devices,
-        halted_ms=-1,
-        exposure=None,
+        stops=[],
         events=0,
         timings=Timings(0.1, 0.2, 0.3, 0.7),
     )

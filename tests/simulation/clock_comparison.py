@@ -13,7 +13,7 @@ from simlib.errors import InputError
 from simlib.simulation import Simulated
 from tests.simulation.random_scenarios import Document, scenario_of
 
-FACTS = ("halted_ms", "exposure", "duplicates", "further_verdicts", "interrupted_ms")
+FACTS = ("stops", "duplicates", "further_verdicts", "interrupted_ms")
 BY_DEVICE = "devices"
 
 

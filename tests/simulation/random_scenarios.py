@@ -31,6 +31,7 @@ from simlib.scenario.schema import (
 from simlib.scenario.schema_field import EFFECTS
 from simlib.scenario.toml_text import write_toml
 from simlib.scenario.units import parse_duration
+from tests.simulation.random_services import services
 
 Document = dict[str, Any]
 
@@ -153,6 +154,7 @@ COHORT = _optional(
     battery=battery,
     wake_period=one(["3 h", "20 min", "90 min", "2 min", "1 d", "59 s", "2 d"]),
     wake_presence=one(["0.8", "0.5", "0.3", "0.9", "0.05", "0"]),
+    wake_spread=one(["0", "0.1", "1"]),
     reboot=one(["0 s", "45 s"]),
     self_test=one(["0 s", "3 min"]),
 )
@@ -222,6 +224,13 @@ GROUP = _optional(
     min_sample=one([1, 3, 10]),
     soak=one(["0 s", "10 min", "12 h"]),
 )
+STATISTICAL = st.builds(
+    dict,
+    _optional(gate_level=one(["0.05", "0.3"]), gate_power=one(["0.9", "0.6"])),
+    gate=one(["wilson", "sprt", "mixture", "mann-whitney", "none"]),
+    gate_bad=one(["0.4", "0.9"]),
+    error_threshold=one(["0.05", "0.2"]),
+)
 TABLES = {
     "precheck": _optional(
         storage=yes,
@@ -241,6 +250,7 @@ TABLES = {
         jitter=one(JITTERS),
         rounds=one([2, 3, 20]),
         retry_after=one(["2 h", "0 s", "1 d"]),
+        hold_off=one(["1 h", "1 ms", "2 d"]),
     ),
     "faults": _optional(
         drop=chance,
@@ -287,11 +297,13 @@ TABLES = {
         window=one(["01:00-05:00", "22:00-03:30", "02:00-23:00", "09:00-09:01", "00:00-24:00"]),
         window_clock=one(["local", "utc"]),
         window_ends=one(["cut", "finish"]),
+        verdicts=one(["last", "first"]),
+        enforce_local=one(["1 d", "2 h"]),
     ),
     "recovery": st.builds(
         dict,
         _optional(delay=one(["1 h", "0 s", "1 d"]), resign=yes, step=one(STEP_KINDS)),
-        on_halt=one(["forward-fix", "rollback", "stop"]),
+        on_halt=one(["forward-fix", "rollback", "resume", "stop"]),
     ),
     "disclosure": _optional(
         reported=one(["0 s", "-20 d", "10 h"]), embargo=one(["0 s", "20 d", "1 d"]), exploit=one(["3 h"])
@@ -379,8 +391,13 @@ def scenarios(draw: st.DrawFn, max_devices: int = 100) -> Document:
     if groups:
         parts = draw(one(PARTS[groups]))
         document.setdefault("rollout", {})["groups"] = [{"share": part} | draw(GROUP) for part in parts]
+        for group in document["rollout"]["groups"]:
+            if draw(yes):
+                group |= draw(STATISTICAL)
         if draw(yes):
             document["rollout"]["groups"][-1]["share"] = "rest"
+    if draw(yes):
+        document["rollout"] = document.get("rollout", {}) | draw(services())
     if draw(one([False, False, True])):
         _trouble(document, draw)
     if draw(one([False, False, True])):
@@ -417,8 +434,11 @@ def _trouble(document: Document, draw: st.DrawFn) -> None:
         group |= {"success_threshold": draw(one(["0.1", "0.5"])), "soak": draw(one(["0 s", "10 min"]))}
         rollout.setdefault("groups", [group | {"share": "rest"}])
     if draw(yes):
-        document.setdefault("recovery", {})["on_halt"] = draw(one(["rollback", "forward-fix"]))
+        document.setdefault("recovery", {})["on_halt"] = draw(one(["rollback", "forward-fix", "resume"]))
         document["recovery"]["delay"] = draw(one(["10 min", "0 s", "3 h"]))
+    for group in rollout.get("groups", []):
+        if group.get("gate", "none") not in ("none", "threshold"):
+            group["error_threshold"] = "0.05"  # below what these gates are to detect
     for cohort in document["cohorts"]:  # most of what would keep them away
         for key in ("wake_presence", "battery", "download_size"):
             if draw(yes):

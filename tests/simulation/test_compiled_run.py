@@ -15,7 +15,7 @@ from simlib.engine import calendar as calendars
 from simlib.errors import InputError
 from simlib.rollout.staged import Staged
 from simlib.scenario import Scenario
-from simlib.simulation import compiled_run, kernel, program, shared_links, simulate
+from simlib.simulation import book, compiled_run, program, shared_links, simulate
 from simlib.simulation import run as simulation_run
 from tests.simulation.clock_comparison import first_difference
 
@@ -85,7 +85,7 @@ def test_heaps_of_a_link_grow_while_their_transfers_go_on(monkeypatch, smoke, me
     rooms = grown(monkeypatch)
     expected = simulate(scenario, engine="simpy", memo=memo)
     assert first_difference(expected, simulate(scenario, engine=engine, memo=memo)) is None
-    assert exits[kernel.EXIT_ROOM] == len(rooms) >= 2
+    assert exits[book.EXIT_ROOM] == len(rooms) >= 2
     assert (
         max(rooms[-1]) >= 4 * shared_links._FIRST_ROOM
     )  # more than a hundred transfers of one class at once
@@ -96,18 +96,18 @@ def test_buffers_that_fill_up_lose_nothing(monkeypatch, smoke, memo, exits, engi
     scenario = smoke.with_(CROWD)
     expected = simulate(scenario, engine="simpy", memo=memo)
     spare = 8
-    monkeypatch.setattr(compiled_run, "_BUFFER_ROWS", kernel.SPARE_ROWS + spare)
+    monkeypatch.setattr(compiled_run, "_BUFFER_ROWS", book.SPARE_ROWS + spare)
     full = []
     own = compiled_run.CompiledRun._empty_buffers
 
     def empty(self) -> None:
-        full.append((int(self._state[kernel.AT_GRANTS]), int(self._state[kernel.AT_ERRORS])))
+        full.append((int(self._state[book.AT_GRANTS]), int(self._state[book.AT_ERRORS])))
         own(self)
 
     monkeypatch.setattr(compiled_run.CompiledRun, "_empty_buffers", empty)
     found = simulate(scenario, engine=engine, memo=memo)
     assert first_difference(expected, found) is None
-    assert exits[kernel.EXIT_FULL] > 3
+    assert exits[book.EXIT_FULL] > 3
     grants, errors = zip(*full, strict=True)
     assert max(grants) > spare and max(errors) > 1
     assert sum(grants) == len(found.tables["grants"]) and sum(errors) == len(found.tables["errors"])
@@ -119,16 +119,16 @@ def test_everything_at_once_with_little_room_runs_as_with_plenty(
     monkeypatch, everything, memo, exits, engine
 ):
     expected = simulate(everything, engine="simpy", memo=memo)
-    monkeypatch.setattr(compiled_run, "_BUFFER_ROWS", kernel.SPARE_ROWS + 1)
+    monkeypatch.setattr(compiled_run, "_BUFFER_ROWS", book.SPARE_ROWS + 1)
     monkeypatch.setattr(compiled_run, "_SLICE", 7)
     monkeypatch.setattr(shared_links, "_FIRST_ROOM", 1)
     assert first_difference(expected, simulate(everything, engine=engine, memo=memo)) is None
     for reason in (
-        kernel.EXIT_FULL,
-        kernel.EXIT_SLICE,
-        kernel.EXIT_ROOM,
-        kernel.EXIT_ASK,
-        kernel.EXIT_TRIPPED,
+        book.EXIT_FULL,
+        book.EXIT_SLICE,
+        book.EXIT_ROOM,
+        book.EXIT_ASK,
+        book.EXIT_TRIPPED,
     ):
         assert exits[reason] > 0
 
@@ -150,7 +150,7 @@ def test_more_devices_ahead_than_the_ring_holds_are_counted_where_they_are_now(s
     one, other = (
         simulate(smoke.with_(changes), engine=engine, memo=memo, record=False) for engine in COMPILED
     )
-    assert one.exposure is not None and one.exposure.trial > kernel.RING
+    assert one.exposure is not None and one.exposure.trial > book.RING
     assert first_difference(one, other) is None
 
 
@@ -248,7 +248,11 @@ def test_an_interrupt_while_devices_run_ahead_leaves_each_where_it_was_at_that_t
                 decision, wake=replace(decision.wake, at_ms=max(view.now_ms + 1, hour * 3_600_000))
             )
 
-    monkeypatch.setattr(simulation_run, "make_policy", Interrupted)
+    def made(spec, _sizes):
+        rollout = spec.rollout
+        return Interrupted(rollout.groups, interval_ms=rollout.interval_ms, deadline_ms=rollout.deadline_ms)
+
+    monkeypatch.setattr(simulation_run, "make_policy", made)
     partial = {engine: simulate(scenario, engine=engine, memo=memo) for engine in ("simpy", *COMPILED)}
     for engine in COMPILED:
         assert first_difference(partial["simpy"], partial[engine]) is None

@@ -15,7 +15,7 @@ from simlib.device.events import Install
 from simlib.errors import InputError
 from simlib.lifecycle.columns import NO_ROW
 from simlib.results import Run, digest_of
-from simlib.rollout import policy_names
+from simlib.rollout import service_named, service_names
 from simlib.rollout.policy import Decision, Wake
 from simlib.rollout.staged import Staged
 from simlib.scenario import Scenario
@@ -122,6 +122,11 @@ def test_a_process_of_a_notebook_beside_the_fleet_changes_nothing(smoke, smoke_r
     assert len(seen) == 7 * 24 and seen[-1] > 400
 
 
+def staged(kind, rollout):
+    """A policy of the class `kind` with the groups of a scenario's rollout."""
+    return kind(rollout.groups, interval_ms=rollout.interval_ms, deadline_ms=rollout.deadline_ms)
+
+
 def test_a_policy_asked_at_every_tick_decides_as_one_asked_when_it_wants(monkeypatch):
     class Dense(Staged):
         """The same policy, asking for every tick."""
@@ -135,7 +140,7 @@ def test_a_policy_asked_at_every_tick_decides_as_one_asked_when_it_wants(monkeyp
         {"devices": 6000, "rollout.groups.0.share": "0.1", "rollout.interval": "7 min", "horizon": "5 d"}
     )
     declared = run(scenario)
-    monkeypatch.setattr(simulation_run, "make_policy", Dense)
+    monkeypatch.setattr(simulation_run, "make_policy", lambda spec, _: staged(Dense, spec.rollout))
     dense = run(scenario)
     assert declared.summary["halted"] and dense.digest == declared.digest
     assert dense.summary["halted_at_ms"] == declared.summary["halted_at_ms"]
@@ -354,7 +359,8 @@ def test_a_cut_drawn_past_the_last_operation_leaves_everything_written(smoke):
 
 
 def test_the_names_a_scenario_may_use_are_the_names_there_are():
-    assert set(POLICIES) == set(policy_names())
+    assert set(POLICIES) == set(service_names())
+    assert all(service_named(name).name == name for name in POLICIES)
     assert set(LAYOUTS) == set(layouts.names())
 
 

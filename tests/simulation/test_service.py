@@ -16,14 +16,20 @@ from simlib.lifecycle.codes import (
     SIGNAL_TWICE,
 )
 from simlib.lifecycle.columns import NEVER
-from simlib.rollout.policy import Action, Counter, Decision, Verb, View, Wake
+from simlib.rollout.policy import Action, Counter, Decision, Message, Policy, Told, Verb, View, Wake
+from simlib.simulation.room import let_in, listens, permit, unpark
 from simlib.simulation.service import Service
 from simlib.simulation.tally import (
+    AT_ALLOWED,
+    AT_AWAITED,
+    AT_KNOCKED,
     ERRORS,
+    FAILED,
     JUDGED,
     RATE_HIGH,
     RATE_LOW,
     RATE_SAME,
+    SILENT,
     count,
     counted,
     counted_errors,
@@ -56,10 +62,11 @@ class Agenda:
         self.now = time_ms
 
 
-class Script:
+class Script(Policy):
     """A policy that notes when it is asked and always wants the same wake."""
 
     def __init__(self, wake, deadline_ms=0):
+        self.interval_ms = 100
         self.deadline_ms = deadline_ms
         self.asked: list[View] = []
         self._wake = wake
@@ -74,11 +81,11 @@ def counters(group=(0,) * 10, deadline_ms=0, rate=Fraction(1), min_sample=1):
     return tally_of(list(group), max(group) + 1, deadline_ms, rate, min_sample, lambda rows: [0] * rows)
 
 
-def service(policy, group=(0,) * 10, interval_ms=100):
+def service(policy, group=(0,) * 10):
     agenda, actions = Agenda(), []
     sizes = [list(group).count(number) for number in range(max(group) + 1)]
     tally = counters(group, policy.deadline_ms)
-    made = Service(policy, sizes, tally, interval_ms, agenda, lambda now, a: actions.append((now, a)))
+    made = Service(policy, sizes, tally, agenda, lambda now, a: actions.append((now, a)), lambda now: None)
     made.start()
     return made, agenda, actions
 
@@ -162,7 +169,8 @@ def test_skipping_ticks_shows_the_policy_what_asking_at_every_tick_would(message
             return Decision((), Wake(at_ms=view.now_ms + 1))
 
     def first_met(policy):
-        made, agenda, _ = service(policy, interval_ms=interval)
+        policy.interval_ms = interval
+        made, agenda, _ = service(policy)
         for now, device, signal in sorted(messages):
             agenda.run_to(now - 1) if now else None
             made.receive(now, device, signal)
@@ -220,7 +228,8 @@ def test_deadlines_fall_due_in_the_order_of_starts_and_spare_who_has_a_verdict()
         due.append(deadline)
         give_up_on(tally)
     assert due == [105, 105, 109]
-    assert (tally.silent, tally.failed) == ([1, 1], [1, 0])
+    assert [counted(tally, SILENT, group) for group in (0, 1)] == [1, 1]
+    assert [counted(tally, FAILED, group) for group in (0, 1)] == [1, 0]
     assert [counted(tally, ERRORS, group) for group in (0, 1)] == [2, 1]
 
 
@@ -303,3 +312,58 @@ def test_told_changes_are_those_of_the_rate_itself(messages, rate, least):
         now = rate < 1 and len(judged) >= least and errors > rate * len(judged)
         assert said == (RATE_SAME if now == above[of] else RATE_HIGH if now else RATE_LOW)
         above[of] = now
+
+
+def waiting_room(devices=6, groups=2):
+    """A tally of devices that all knock, on lists."""
+    return tally_of([groups - 1] * devices, groups, 0, Fraction(1), 1, lambda rows: [0] * rows, pulls=True)
+
+
+def test_a_permit_lets_in_who_knocks_first_and_the_first_group_with_room_takes_them():
+    tally = waiting_room()
+    permit(tally, 0, 2)
+    permit(tally, 1, 1)
+    assert [let_in(tally, now, i) for now, i in ((5, 3), (6, 0), (6, 4), (7, 5))] == [True, True, True, False]
+    assert tally.group == [0, 1, 1, 0, 1, 1]
+    assert tally.released_ms == [6, -1, -1, 5, 6, -1]
+    assert unpark(tally) == [5] and unpark(tally) == []
+
+
+def test_who_was_let_in_is_not_counted_again_when_it_comes_back():
+    tally = waiting_room()
+    permit(tally, 0, 1)
+    assert let_in(tally, 5, 3) and let_in(tally, 9, 3)
+    assert tally.released_ms[3] == 5 and tally.state[AT_ALLOWED] == 0
+
+
+def test_a_permit_can_be_taken_back_down_to_none():
+    tally = waiting_room()
+    permit(tally, 0, 3)
+    permit(tally, 0, -5)
+    assert tally.state[AT_ALLOWED] == 0 and not let_in(tally, 1, 1)
+
+
+def test_a_knock_in_vain_is_told_only_to_a_policy_that_waits_for_one():
+    tally = waiting_room()
+    let_in(tally, 1, 1)
+    assert not tally.state[AT_KNOCKED] and not listens(tally)
+    tally.state[AT_AWAITED] = 1
+    assert listens(tally)
+    let_in(tally, 2, 2)
+    assert tally.state[AT_KNOCKED] == 1
+
+
+def test_a_policy_that_wants_news_reads_each_message_once_in_their_order():
+    class Reader(Script):
+        wants_news = True
+
+    policy, agenda = Reader(Wake(at_ms=0)), Agenda()
+    tally = tally_of([0] * 3, 1, 0, Fraction(1), 1, lambda rows: [0] * rows, news_room=1)
+    made = Service(policy, [3], tally, agenda, lambda now, a: None, lambda now: None)
+    made.start()
+    made.receive(10, 2, SIGNAL_OFFERED | SIGNAL_STARTED)
+    made.receive(10, 1, SIGNAL_OFFERED)
+    made.receive(20, 2, SIGNAL_FAILED | SIGNAL_TWICE)
+    agenda.run_to(200)
+    first = [Message(10, 2, Told.OFFERED | Told.STARTED), Message(10, 1, Told.OFFERED)]
+    assert [list(view.news) for view in policy.asked] == [[], [*first, Message(20, 2, Told.FAILED)], []]

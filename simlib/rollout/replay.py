@@ -1,0 +1,158 @@
+"""A rollout of a policy alone, in which only the listed things happen.
+
+Rows of one time come first, then the deadlines of that time, then the policy. A device comes to a service
+that is asked where a row says that it knocks; if none does, devices knock all the time, in order of number,
+but for those that have reported already. A report is taken as it comes, before the release too: a device's
+first message implies that it was offered it, and of its verdicts the first counts.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import Final
+
+from simlib.rollout.alone import Rollout
+from simlib.rollout.events import Event
+from simlib.rollout.policy import Message, Policy, Told
+from simlib.rollout.service import KNOCK, SILENT
+
+# Plain numbers: flags of an enumeration are slow, and there may be millions of rows.
+_OFFERED: Final = int(Told.OFFERED)
+_STARTED: Final = int(Told.STARTED)
+_SILENT: Final = int(SILENT)
+_VERDICT: Final = int(Told.SUCCEEDED | Told.FAILED | Told.SKIPPED | SILENT)
+_ADMITTED: Final = 64  # beside those of `Told`
+
+
+class EventRollout(Rollout):
+    """A rollout in which only the listed things happen."""
+
+    def __init__(self, policy: Policy, sizes: Sequence[int], events: Sequence[Event]) -> None:
+        super().__init__(policy, sizes)
+        self._events = events
+        self._at = 0  # of the next event
+        self._deadline_ms = policy.deadline_ms
+        self._told = bytearray(self._firsts[-1])  # what each device has told so far
+        self._groups: dict[int, int] = {}  # of devices that were let into another than their number's
+        self._timers: dict[int, Timers] = {}
+        self._due: list[tuple[int, int]] = []  # (time, device), the earliest first; may be out of date
+        self._knocks_listed = any(event.told == KNOCK for event in events)
+        self._next_waiting = 0
+
+    def group_of(self, device: int) -> int:
+        """The group of a device: the one it was let into, or its number's."""
+        found = self._groups.get(device)
+        return bisect_right(self._firsts, device) - 1 if found is None else found
+
+    def _next_ms(self) -> int | None:
+        times = [super()._next_ms()]
+        if self._at < len(self._events):
+            times.append(self._events[self._at].time_ms)
+        if self._due:
+            times.append(self._due[0][0])
+        return min((t for t in times if t is not None), default=None)
+
+    def _happen(self, now: int) -> None:
+        events = self._events
+        while self._at < len(events) and events[self._at].time_ms == now:
+            self._take(events[self._at])
+            self._at += 1
+        while self._due and self._due[0][0] == now:
+            _, device = heappop(self._due)
+            timers = self._timers.get(device)
+            if timers is not None and timers.due_ms == now and not self._told[device] & _VERDICT:
+                self._note(now, device, _SILENT)
+
+    def _take(self, event: Event) -> None:
+        """One row: a knock, or a report as it comes."""
+        now, device = event.time_ms, event.device
+        if event.told == KNOCK:
+            self._knock(now, device)
+            return
+        told = int(event.told) | (0 if self._told[device] & _OFFERED else _OFFERED)
+        self._note(now, device, told)
+        if self.wants_news and told & ~_SILENT:
+            self.asked.hear(Message(now, device, Told(told & ~_SILENT)))
+        if not self._told[device] & _VERDICT:
+            self._set_timers(event)
+
+    def _note(self, now: int, device: int, told: int) -> None:
+        """Count what a device has not told before, and only its first verdict."""
+        known = self._told[device]
+        new = told & ~known
+        if known & _VERDICT:
+            new &= ~_VERDICT
+        if new:
+            self._told[device] |= new
+            self.asked.tell(now, self.group_of(device), new)
+
+    def _knock(self, now: int, device: int) -> None:
+        """Nothing at a service that pushes, whose words of no meaning these are."""
+        if not self.pull or self._told[device]:
+            return
+        group = next((g for g in range(len(self.sizes)) if self._room(g)), None)
+        if group is None:
+            self.asked.knock(now)
+        else:
+            self._admit(now, group, device)
+
+    def _admit(self, now: int, group: int, device: int) -> None:
+        self._book(now, group, 1)
+        self._groups[device] = group
+        self._told[device] |= _ADMITTED
+        self._note(now, device, _OFFERED)
+        if self.wants_news:
+            self.asked.hear(Message(now, device, Told.OFFERED))
+
+    def _received(self, now: int, group: int, devices: range) -> None:
+        """What a push released is on its way; nothing comes back that is not listed."""
+
+    def _anyone_waits(self) -> bool:
+        return not self._knocks_listed and super()._anyone_waits()
+
+    def _waiting(self) -> int:
+        """0 if nobody does: there is nobody that has neither been let in nor reported."""
+        while self._next_waiting < len(self._told) and self._told[self._next_waiting]:
+            self._next_waiting += 1
+        return len(self._told) - self._next_waiting
+
+    def _let_in(self, now: int) -> None:
+        if self._knocks_listed:
+            return
+        for group in range(len(self.sizes)):
+            while self._room(group) and self._waiting():
+                self._admit(now, group, self._next_waiting)
+        if self._waiting():
+            self.asked.knock(now)
+
+    def _set_timers(self, event: Event) -> None:
+        started = int(event.told) & _STARTED and self._deadline_ms > 0
+        if not started and event.step_timeout_ms is None:
+            return
+        timers = self._timers.setdefault(event.device, Timers())
+        if started and timers.progress_ms is None:
+            timers.progress_ms = event.time_ms + self._deadline_ms
+        if event.step_timeout_ms is not None:
+            gone = event.step_timeout_ms < 0
+            timers.step_ms = None if gone else event.time_ms + event.step_timeout_ms
+        if timers.due_ms is not None:
+            heappush(self._due, (timers.due_ms, event.device))
+
+
+@dataclass(slots=True)
+class Timers:
+    """When a device that has begun is given up on, as AWS IoT Jobs has it.
+
+    A step timer replaces the one before it and cannot outlive the timer of the whole.
+    """
+
+    progress_ms: int | None = None
+    step_ms: int | None = None
+
+    @property
+    def due_ms(self) -> int | None:
+        """The earlier of the two; None if there is neither."""
+        return min((t for t in (self.progress_ms, self.step_ms) if t is not None), default=None)

@@ -1,0 +1,1 @@
+"""The update services: each reads its own configuration, and decides as the service does."""
