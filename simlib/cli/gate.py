@@ -12,7 +12,7 @@ from simlib.cli.files import Json, if_given, whole_number
 from simlib.cli.output import say, say_json, say_table
 from simlib.errors import InputError
 from simlib.scenario.toml_text import shown
-from simlib.scenario.units import ExpectedError, format_duration, parse_duration, parse_share
+from simlib.scenario.units import ExpectedError, parse_duration, parse_share
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -166,7 +166,7 @@ def _facts(found: Sizing) -> dict[str, object]:
 
 def _explain(plan: Plan, found: Sizing) -> None:
     minutes_ms = -(-found.soak_ms // _MINUTE_MS) * _MINUTE_MS  # for people: a little longer
-    say(f"canary of {found.devices:,} of {plan.devices:,} devices, soak of {format_duration(minutes_ms)}")
+    say(f"canary of {found.devices:,} of {plan.devices:,} devices, soak of {minutes_ms / 3_600_000:.4g} h")
     say(f"within it {_percent(found.seen)} of the failures are seen")
     say(f"chance of more than {plan.tolerated:,} failures after it: {_percent(found.risk)}")
     say(f"failures in the canary itself, on average: {float(found.canary_failures):,.3g}")

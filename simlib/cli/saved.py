@@ -30,8 +30,8 @@ def load_run(folder: Path) -> Run:
     the device table is not the one its summary was made of.
     """
     from simlib.results import Run
-    from simlib.rollout import dictated
     from simlib.results.digest import DEVICE_COLUMNS, digest_of
+    from simlib.rollout import dictated
     from simlib.scenario import Scenario
 
     saved = Run.load(folder)

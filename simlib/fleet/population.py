@@ -222,7 +222,7 @@ def joined(cohort: Column, parts: Sequence[Column]) -> Column:
 
 
 def _phases(spec: ScenarioSpec, keys: NDArray[np.uint64], cohort: Column) -> NDArray[np.int64]:
-    """The phase of each device's check-ins, a draw of the part of its cohort's period they are spread over."""
+    """The phase of each device's check-ins, drawn over their part of its cohort's period."""
     spans = [max(int(facts.wake_period_ms * facts.wake_spread), 1) for facts in spec.cohorts]
     periods = np.array(spans, dtype=np.uint64)
     phase = np.empty(len(keys), dtype=np.int64)

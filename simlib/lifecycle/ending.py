@@ -41,6 +41,7 @@ from simlib.lifecycle.columns import (
     RULE_RESEND,
     RULE_RESENDS,
     RULE_RETRY_AFTER,
+    RULE_RETRY_DEFERRED,
     RULE_ROUNDS,
     RULE_TWICE_BELOW,
     Fleet,
@@ -242,7 +243,8 @@ def comes_again(fleet: Fleet, i: int) -> bool:
     """Whether device `i`, whose round has ended without the release, is offered it once more."""
     outcome = fleet.outcome[i]
     refused = outcome == _UPDATED and fleet.running[i] != fleet.target[i]  # the answer; the release runs on
-    if outcome != _FAILED and outcome != _DEFERRED and outcome != _REVERTED and not refused:
+    deferred = outcome == _DEFERRED and fleet.rules[RULE_RETRY_DEFERRED]
+    if outcome != _FAILED and outcome != _REVERTED and not deferred and not refused:
         return False
     return bool(fleet.tries[i] < fleet.rules[RULE_ROUNDS])
 

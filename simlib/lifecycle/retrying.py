@@ -7,8 +7,6 @@ the wait before).
 
 from __future__ import annotations
 
-from typing import Final
-
 from simlib.draws import Purpose, below
 from simlib.errors import Reason
 from simlib.lifecycle.codes import REASON_CODE, TIMER, Step

@@ -86,8 +86,8 @@ def summarise(
 ) -> dict[str, Any]:
     """Everything but the time it took to write the tables, which `Run.save` adds.
 
-    `stops` are the times at which a gate fired: ``at_ms, verb, group`` (from 0; −1 for none), ``detail, exposure,
-    resumed_ms`` (−1: never).
+    `stops` are the times at which a gate fired: ``at_ms, verb, group`` (from 0; −1 for none), ``detail,
+    exposure, resumed_ms`` (−1: never).
     """
     table = as_table(devices)
     counts, updated_ms = counted(table, "outcome"), _updated_ms(table)

@@ -1,4 +1,4 @@
-"""Who is offered the release, and when: the policy protocol, the gates, and a module for each update service."""
+"""Who is offered the release, and when: the policy protocol, the gates, a module for each update service."""
 
 from simlib.rollout.policy import Action, Decision, GroupView, Policy, View, Wake
 from simlib.rollout.registry import dictated, make_policy, pulls, service_named, service_names

@@ -79,8 +79,8 @@ class View:
 
     `news` are the messages since the policy was last asked, in the order in which they came, for a policy
     with `wants_news`; `knocked` says that since then a device knocked in vain while `Wake.knock` was set.
-    `metric(group)` gives what the devices last told of a continuous quantity (mean power [µW]): of the group's
-    devices that reported success, and of the control, devices that may not have the release yet.
+    `metric(group)` gives what the devices last told of a continuous quantity (their own power [µJ/h]): of the
+    group's devices that reported success, and of the control, devices that may not have the release yet.
     """
 
     now_ms: int

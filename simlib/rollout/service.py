@@ -1,7 +1,7 @@
 """What an update service is to simlib: how its configuration is read, and what it makes of a rollout.
 
-Every module of `simlib.rollout.services` makes one `Service`. Its configuration is the service's own JSON, read
-into an object of its own that has been checked as the service would check it.
+Each module of a service in `simlib.rollout.services` makes one `Service`. Its configuration is the service's
+own JSON, read into an object of its own that has been checked as the service would check it.
 """
 
 from __future__ import annotations

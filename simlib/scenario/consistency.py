@@ -16,6 +16,7 @@ from typing import Any, Final
 from simlib.errors import InputError
 from simlib.scenario import calibration
 from simlib.scenario.consistency_field import FIELD_RULES
+from simlib.scenario.consistency_rollout import ROLLOUT_RULES
 from simlib.scenario.model import CohortSpec, ScenarioSpec
 from simlib.scenario.toml_text import shown
 from simlib.scenario.units import format_duration, format_rate, format_share, format_size
@@ -309,4 +310,5 @@ _RULES: Final = (
     _profiles,
     _times,
     *FIELD_RULES,
+    *ROLLOUT_RULES,
 )

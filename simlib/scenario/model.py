@@ -126,6 +126,7 @@ class TransferSpec:
     jitter: str  # "none", "equal", "full" or "decorrelated"
     rounds: int  # how often a device is offered the release: once, and again after it failed or was deferred
     retry_after_ms: int  # between two rounds
+    retry_deferred: bool = True  # a device that was deferred has further rounds too
     hold_off_ms: int = 0  # a device waits up to so long between an offer and its download
 
 

@@ -57,9 +57,9 @@ def absolute_files(document: Document, folder: Path) -> None:
     Raises `InputError` for one that cannot be read.
     """
     rollout = document.get("rollout")
-    if isinstance(rollout, dict) and isinstance(name := rollout.get("config"), str):
-        if name.endswith(".json") and "\0" not in name:
-            rollout["config"] = read_text(folder / name, one_line(name), "JSON", "a service's configuration")
+    config = rollout.get("config") if isinstance(rollout, dict) else None
+    if isinstance(rollout, dict) and isinstance(config, str) and config.endswith(".json"):
+        rollout["config"] = read_text(folder / config, one_line(config), "JSON", "a service's configuration")
     inventory = document.get("inventory")
     if isinstance(inventory, dict) and (name := inventory.get("file")) and isinstance(name, str):
         inventory["file"] = str((folder / name).absolute()) if "\0" not in name else name

@@ -204,6 +204,7 @@ class TransferTable(Table):
     rounds: Annotated[int, leaves.count(1, 1000)] = 1
     retry_after: Span = DAY
     hold_off: Span = 0
+    retry_deferred: Flag = True
 
 
 class FaultsTable(Table):

@@ -179,6 +179,8 @@ class BoundRun(ABC):
     def _open(self, now: int, group: int) -> None:
         if self.log.groups[group].opened_ms >= 0:
             return
+        if self.service.policy.pull and now:
+            now += 1  # a permit holds for those who knock after the decision
         if group > 0 and self.log.groups[group - 1].decision == "open":
             self._pass(now, group - 1)
         self.log.groups[group].opened_ms = now
@@ -213,9 +215,13 @@ class BoundRun(ABC):
         self._send_for(now, members)
 
     def _admit(self, now: int, group: int, count: int) -> None:
-        self._open(now, group)
-        permit(self.service.tally, group, count - self.service.released[group])
-        self.service.released[group] = count
+        """Let devices in until `count` of the group have been; none any more if that many have."""
+        if count:
+            self._open(now, group)
+        tally, released = self.service.tally, self.service.released
+        admitted = released[group] - int(tally.permit[group])
+        permit(tally, group, count - released[group])
+        released[group] = max(count, admitted)
 
     def _pass(self, now: int, group: int) -> None:
         self.log.groups[group].closed_ms = now
@@ -230,6 +236,9 @@ class BoundRun(ABC):
         self.log.stops.append(Stop(now, action.verb, number, action.detail, self._exposure(action.verb)))
         shown = -1 if number < 0 else number + 1
         self.recorder.alert(Alert(now, "critical", _STOPPED[action.verb], shown, -1, action.detail))
+        if action.verb is not Verb.PAUSE:
+            for each in range(len(self._sizes)):
+                self._admit(now, each, 0)
         if action.verb is Verb.CANCEL:
             self.fleet.halted[0] = HALT_DOWNLOADS if self._spec.rollout.abort_downloads else HALT_OFFERS
             if self._spec.rollout.abort_downloads:

@@ -15,8 +15,8 @@ from simlib.lifecycle.codes import OUTCOME_CODE, REASON_CODE, REASONS
 from simlib.lifecycle.columns import Fleet
 from simlib.lifecycle.phases import Phase
 from simlib.outcomes import Outcome
-from simlib.simulation.log import RunLog
 from simlib.simulation.device_rows import PART_ROWS
+from simlib.simulation.log import RunLog
 from simlib.simulation.recorder import STATES, Recorder
 from simlib.simulation.rows import DeviceRows
 

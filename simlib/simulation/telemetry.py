@@ -30,10 +30,10 @@ def metric(
     group: int,
     now: int,
 ) -> tuple[Sequence[int], Sequence[int]]:
-    """Power [µJ/h] at `now` of the devices of `group` that reported success, and of devices not yet released.
+    """Power [µJ/h] at `now` of the devices of `group` that reported success, and of those not yet released.
 
-    `keys` are of the devices' draws, `groups` their groups; `released_ms` is −1 for the latter. Each sample is
-    in device order.
+    `keys` are of the devices' draws, `groups` their groups; `released_ms` is −1 for the latter. Each sample
+    is in device order.
     """
     told = np.flatnonzero((groups == group) & (np.asarray(fleet.reported) == _UPDATED))
     control = np.flatnonzero(released_ms < 0)

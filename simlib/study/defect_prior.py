@@ -20,16 +20,15 @@ from typing import Final
 from simlib.errors import InputError
 from simlib.scenario import Scenario
 from simlib.scenario.field_model import DefectSpec
+from simlib.scenario.leaves import HOUR
 from simlib.scenario.toml_text import shown
-from simlib.scenario.units import ExpectedError, format_share, share
+from simlib.scenario.units import ExpectedError, format_duration, format_share, share
 
 PRIORS: Final = ("auto", "scenario", "default", "none")
 DEFAULT_PROBABILITY: Final = Fraction(1, 20)
 """Chosen: one release in twenty has a defect that gets past every test before shipping."""
 DEFAULT_PREVALENCES: Final = (Fraction(1, 200), Fraction(3, 100), Fraction(1, 5))
 """Chosen: a defect of few devices, one of some, and one of many, each as likely."""
-DEFAULT_EFFECT: Final = "crash"
-"""At once after the confirmation, unseen by the self-test: the device is out of reach and tells nobody."""
 _MOST_UNCERTAIN: Final = 6
 
 
@@ -74,11 +73,14 @@ class Prior:
 def prior_of(scenario: Scenario, named: str = "auto") -> Prior:
     """The prior called `named` for releases to the fleet of `scenario`.
 
-    ``scenario``: the scenario's `defects` with their probabilities; ``default``: beside those that it has for
-    certain, a defect with `DEFAULT_PROBABILITY` whose prevalence is one of `DEFAULT_PREVALENCES`; ``none``:
-    no release has a defect that is not certain; ``auto``: the scenario's if any of its defects has a
-    probability above 0, else the default. ``P:A,B,...`` is the default with probability P and prevalences A,
-    B, ... Raises `InputError`.
+    - ``scenario``: the scenario's `defects` with their probabilities;
+    - ``default``: beside those it has for certain, with `DEFAULT_PROBABILITY` one that nobody sees before
+      it ships, whose prevalence is one of `DEFAULT_PREVALENCES`;
+    - ``P:A,B,...``: the same with probability P and prevalences A, B, ...;
+    - ``none``: no release has a defect that is not certain;
+    - ``auto``: the scenario's if any of its defects has a probability above 0, else the default.
+
+    Raises `InputError`.
     """
     own = scenario.spec.defects
     if named == "auto":
@@ -114,13 +116,13 @@ def _of_scenario(own: tuple[DefectSpec, ...]) -> Prior:
 
 
 def _with_extra(scenario: Scenario, probability: Fraction, prevalences: Sequence[Fraction]) -> Prior:
+    cause, told = _cause(scenario)
     extra = [
         {
             "name": f"prior-{_percent(prevalence).replace(' %', 'pc')}",
             "probability": probability / len(prevalences),
             "prevalence": prevalence,
-            "visible": False,
-            "effect": DEFAULT_EFFECT,
+            **cause,
         }
         for prevalence in prevalences
     ]
@@ -138,10 +140,26 @@ def _with_extra(scenario: Scenario, probability: Fraction, prevalences: Sequence
         weight = probability / len(prevalences)
         strata.append(Stratum(f"{_percent(prevalence)} defect", weight, having(k), False))
     text = (
-        f"with a probability of {_percent(probability)} a release has a defect ({DEFAULT_EFFECT}, unseen by "
-        f"the self-test), on {' or '.join(map(_percent, prevalences))} of the devices, each as likely"
+        f"with a probability of {_percent(probability)} a release has a defect, on "
+        f"{' or '.join(map(_percent, prevalences))} of the devices, each as likely: {told}"
     )
     return Prior(tuple(s for s in strata if s.weight), text)
+
+
+def _cause(scenario: Scenario) -> tuple[dict[str, object], str]:
+    """What a chosen defect does, as keys of a defect and in words: it gets past what a device validates.
+
+    Where the validation does not look at it, the device loses its certificate as soon as it has confirmed and
+    is not heard of again: whoever counts silence counts it. Where it does, the device crashes later.
+    """
+    validation = scenario.spec.validation
+    if not validation.certificate:
+        cause: dict[str, object] = {"effect": "lost-certificate", "visible": False}
+        return cause, "a device that confirms it is out of reach and has not told so"
+    longest = max(cohort.self_test_ms for cohort in scenario.spec.cohorts)
+    onset = longest + validation.bluetooth_ms + validation.probation_ms + HOUR
+    cause = {"effect": "crash", "visible": False, "onset": format_duration(onset)}
+    return cause, f"a device that confirms it is out of reach {format_duration(onset)} after its first boot"
 
 
 def _present(defects: tuple[DefectSpec, ...], there: Mapping[int, bool]) -> tuple[DefectSpec, ...]:

@@ -46,10 +46,16 @@ class Measure:
 MEASURES: Final[Mapping[str, Measure]] = {
     measure.name: measure
     for measure in (
-        Measure("harmed", "harmed", "devices", "all", "devices bricked or lost"),
-        Measure("time_to_95", "time_to_95_ms", "ms", "good", "until 95 % of the fleet have a good release"),
-        Measure("bytes_down", "bytes_down", "bytes", "all", "bytes that devices download"),
-        Measure("exposed", "exposed", "devices", "bad", "devices offered a bad release until it is stopped"),
+        Measure("harmed", "harmed", "devices", "all", "the devices bricked or lost"),
+        Measure(
+            "time_to_95",
+            "time_to_95_ms",
+            "ms",
+            "good",
+            "the time until 95 % of the fleet have a good release",
+        ),
+        Measure("bytes_down", "bytes_down", "bytes", "all", "the bytes that devices download"),
+        Measure("exposed", "exposed", "devices", "bad", "the devices offered a bad release before it stops"),
     )
 }
 ALIASES: Final = {"bricked": "harmed", "bricks": "harmed", "exposure": "exposed", "bytes": "bytes_down"}

@@ -354,7 +354,7 @@ def reached(wake, view):
     return any(getattr(view.groups[g], counter.value) >= least for g, counter, least in wake.counts)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(jobs())
 def test_declared_wake_ups_decide_as_asking_all_the_time_does(drawn):
     config, devices = drawn

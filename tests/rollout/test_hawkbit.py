@@ -353,7 +353,7 @@ def due(wake, now, views):
     return timed or any(getattr(views[g], counter.value) >= least for g, counter, least in wake.counts)
 
 
-@settings(max_examples=6000)
+@settings(max_examples=500)
 @given(rollouts())
 def test_declared_wake_ups_decide_as_asking_at_every_tick_does(drawn):
     config, devices = drawn

@@ -152,13 +152,21 @@ def test_the_servers_flag_disables_after_a_failed_canary_only():
     server.at(0, [0])
     server.at(MINUTE, reports=[(0, Told.FAILED)])
     assert server.actions == [(MINUTE, Verb.DISABLE)] and server.at(2 * MINUTE, [1]) == []
-    assert server.permit == 1  # a permit that is left over is withdrawn
     server = Server(config, 5)
     server.at(0, [0])
     server.at(MINUTE, reports=[(0, Told.SUCCEEDED)])
     server.at(2 * MINUTE, [1])
     server.at(3 * MINUTE, reports=[(1, Told.FAILED)])
     assert server.actions == []
+
+
+def test_disabling_withdraws_the_permits_that_are_left():
+    config = group(policy_max_updates_per_period=9, simlib={"disable_on_failed_rollout": True})
+    server = Server(config, 20)
+    server.at(0, [0])
+    assert server.permit == 9
+    server.at(MINUTE, reports=[(0, Told.FAILED)])
+    assert server.actions == [(MINUTE, Verb.DISABLE)] and server.permit == 1
 
 
 def test_N3_a_silent_canary_disables_the_group_at_the_next_check():

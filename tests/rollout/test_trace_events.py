@@ -74,6 +74,13 @@ def test_an_event_at_zero_comes_after_the_first_decision():
     assert stops_at([Event(0, 0, Told.FAILED)]) == [1]
 
 
+def test_a_condition_that_already_holds_fires_at_the_next_tick():
+    holds = Decision(wake=Wake(counts=((0, Counter.FAILED, 1),)))
+    policy = Ruled(script(t0=Decision(wake=Wake(at_ms=20)), t20=holds), interval_ms=10)
+    trace(policy, (3,), [Event(5, 0, Told.FAILED)])
+    assert policy.asked == [0, 20, 30]
+
+
 def test_a_device_without_a_verdict_is_silent_at_exactly_the_deadline():
     begins = [Event(100, 0, Told.STARTED), Event(200, 1, Told.STARTED)]
     assert stops_at(begins, deadline_ms=1000) == [1100]
@@ -185,7 +192,9 @@ class Gate(Ruled):
 
 
 STATUS = st.sampled_from([Told.STARTED, Told.SUCCEEDED, Told.FAILED, Told.SKIPPED, SILENT])
-EVENTS = st.lists(st.builds(Event, st.integers(0, 300), st.integers(0, 19), STATUS), max_size=60)
+STEP = st.none() | st.just(-1) | st.integers(1, 90)
+EVENT = st.builds(Event, st.integers(0, 300), st.integers(0, 19), STATUS, st.none(), STEP)
+EVENTS = st.lists(EVENT, max_size=60)
 
 
 @given(EVENTS, st.sampled_from([1, 7, 40]))

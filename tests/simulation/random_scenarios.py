@@ -250,6 +250,7 @@ TABLES = {
         jitter=one(JITTERS),
         rounds=one([2, 3, 20]),
         retry_after=one(["2 h", "0 s", "1 d"]),
+        retry_deferred=yes,
         hold_off=one(["1 h", "1 ms", "2 d"]),
     ),
     "faults": _optional(
@@ -392,8 +393,7 @@ def scenarios(draw: st.DrawFn, max_devices: int = 100) -> Document:
         parts = draw(one(PARTS[groups]))
         document.setdefault("rollout", {})["groups"] = [{"share": part} | draw(GROUP) for part in parts]
         for group in document["rollout"]["groups"]:
-            if draw(yes):
-                group |= draw(STATISTICAL)
+            group.update(draw(STATISTICAL) if draw(yes) else {})
         if draw(yes):
             document["rollout"]["groups"][-1]["share"] = "rest"
     if draw(yes):

@@ -42,16 +42,17 @@ def policy(config: Config, group_sizes: tuple[int, ...]) -> Policy:
 
 
 def dictate(config: Config, spec: ScenarioSpec) -> ScenarioSpec:
-    """A failed execution is queued again at once, as often as the job says; a thing is notified in the job's
-    maintenance windows and starts when it likes. FORCE_CANCEL at the end time breaks off what is in progress;
-    as a run has one rule for whatever stops it, it does so only where no abort criterion could stop it as
-    well.
+    """A failed execution is queued again at once, as often as the job says, and counts after the last time.
+
+    One that was REJECTED is not. A thing is notified in the job's maintenance windows and starts when it
+    likes. FORCE_CANCEL at the end time breaks off what is in progress; as a run has one rule for whatever
+    stops it, it does so only where no abort criterion could stop it as well.
     """
     forced = config.end_ms is not None and config.end_behavior == "FORCE_CANCEL" and not config.criteria
     return replace(
         spec,
-        transfer=replace(spec.transfer, rounds=1 + config.retries, retry_after_ms=0),
-        rollout=replace(spec.rollout, abort_downloads=forced, window=None),
+        transfer=replace(spec.transfer, rounds=1 + config.retries, retry_after_ms=0, retry_deferred=False),
+        rollout=replace(spec.rollout, abort_downloads=forced, window=None, verdicts="last"),
     )
 
 

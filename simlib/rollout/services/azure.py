@@ -79,7 +79,7 @@ class FailureTable(Table):
 class RollbackTable(Table):
     """The roll-back policy."""
 
-    update: UpdateTable
+    update: UpdateTable | None = None
     failure: FailureTable
 
 
@@ -92,9 +92,9 @@ class OptionsTable(Table):
 
 
 class DeploymentTable(Table):
-    """A deployment."""
+    """A deployment. What only identifies it may be left out."""
 
-    deployment_id: Annotated[str, leaves.leaf(_deployment_id)] = Field(alias="deploymentId")
+    deployment_id: Annotated[str, leaves.leaf(_deployment_id)] = Field("deployment", alias="deploymentId")
     start: _Instant = Field(None, alias="startDateTime")
     update: UpdateTable | None = None
     group_id: _MaybeText = Field(None, alias="groupId")

@@ -64,10 +64,13 @@ class OptionsTable(Table):
 
 
 class DeploymentTable(Table):
-    """A deployment as the interface takes it, and what the server writes about one."""
+    """A deployment as the interface takes it, and what the server writes about one.
 
-    name: Annotated[str, leaves.leaf(leaves.text)]
-    artifact_name: Annotated[str, leaves.leaf(leaves.text)]
+    What only identifies it may be left out.
+    """
+
+    name: Annotated[str, leaves.leaf(leaves.text)] = ""
+    artifact_name: Annotated[str, leaves.leaf(leaves.text)] = ""
     devices: list[Annotated[str, leaves.leaf(leaves.text)]] = Field(default_factory=list)
     all_devices: Flag = False
     group: _Text = None

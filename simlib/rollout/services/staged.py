@@ -14,10 +14,10 @@ from typing import Final
 
 from simlib.errors import InputError
 from simlib.fleet.population import apportion
-from simlib.rollout.gates import complaint
 from simlib.rollout.policy import Policy, Told
 from simlib.rollout.service import Service, Translation
 from simlib.rollout.staged import Staged
+from simlib.scenario.consistency_rollout import gate_complaint
 from simlib.scenario.leaves import DAY, MINUTE, Period, Table
 from simlib.scenario.model import GroupSpec, ScenarioSpec
 from simlib.scenario.naming import place_of
@@ -80,7 +80,7 @@ def _complaints(groups: tuple[GroupSpec, ...]) -> Iterator[tuple[str, str, str]]
     if named > 1:
         yield "groups", f"shares that sum to {total}", "at most 1 beside the rest"
     for number, group in enumerate(groups):
-        if (wrong := complaint(group)) is not None:
+        if (wrong := gate_complaint(group)) is not None:
             key, found, expected = wrong
             yield f"groups.{number}.{key}", found, expected
 
