@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json as json_text
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from simlib.cli.files import Force, Json, check_place, if_given, refuse_existing, whole_number, write
+from simlib.cli.files import Force, Json, check_place, if_given, whole_number, write
 from simlib.cli.fleet import INTERRUPTED
 from simlib.cli.fleet import _changed as changed
 from simlib.cli.output import advancing, say, say_json, say_table
-from simlib.errors import SimlibError
+from simlib.errors import InputError, SimlibError
 
 if TYPE_CHECKING:
     from simlib.study.front import Front, Point
@@ -83,8 +83,8 @@ def optimise(
 
     if out is not None:
         check_place(out, "--out")
-        if (out / "front.json").exists():
-            refuse_existing(out / "front.json", force=force)
+        if not force and out.is_dir() and any(out.iterdir()):
+            raise InputError(f"--out {out}: found a folder that is not empty, expected a new one or --force")
     with _progress() as tell:
         found = search(
             changed(scenario, {"devices": devices, "seed": seed}, assign or []),
@@ -124,6 +124,7 @@ def _progress() -> Iterator[Progress]:
 
 def _write(found: Front, answer: dict[str, Any], out: Path, *, force: bool) -> None:
     """The front as tables and JSON; of each of its points the scenario and each service's configuration."""
+    from simlib.rollout.export import json_text
     from simlib.study.front import export_point
 
     frame = found.frame
@@ -142,18 +143,11 @@ def _write(found: Front, answer: dict[str, Any], out: Path, *, force: bool) -> N
                 facts["exports"][service] = {"file": None, "error": str(error)}
                 continue
             name = f"{point.name}.{service}.json"
-            text = json_text.dumps({"service": service, **made.document}, indent=2, default=_number)
-            files[name] = (text + "\n").encode()
+            files[name] = f"{json_text(made.config)}\n".encode()
             facts["exports"][service] = {"file": name, "lost": list(made.lost)}
-    files["front.json"] = (json_text.dumps(answer, indent=2) + "\n").encode()
+    files["front.json"] = f"{dumps(answer, indent=2)}\n".encode()
     out.mkdir(parents=True, exist_ok=True)
     write({out / name: content for name, content in files.items()}, force=force)
-
-
-def _number(value: object) -> int | float:
-    """A decimal or a fraction as JSON's number."""
-    number = float(value)  # type: ignore[arg-type]
-    return int(number) if number.is_integer() else number
 
 
 def _print(found: Front, out: Path | None) -> None:

@@ -180,7 +180,7 @@ class GroupSpec:
 class RolloutSpec:
     """Who is offered the release, and when."""
 
-    policy: str  # who decides
+    policy: str  # who decides: "staged", or an update service
     interval_ms: int  # the service looks at its counters this often
     deadline_ms: int  # a device that began and has not reported its end by then counts as failed
     abort_downloads: bool  # at a halt, downloads under way are broken off

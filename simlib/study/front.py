@@ -14,8 +14,8 @@ from typing import Any
 import pandas as pd
 
 from simlib.errors import InputError
-from simlib.rollout.registry import service_named, service_names
-from simlib.rollout.service import Translation
+from simlib.rollout.export import Exported, export
+from simlib.rollout.registry import service_names
 from simlib.scenario import Scenario
 from simlib.scenario.toml_text import shown
 from simlib.study.defect_prior import Prior
@@ -224,14 +224,14 @@ def divided(judged: Sequence[Judged]) -> tuple[tuple[Point, ...], tuple[Point, .
     )
 
 
-def export_point(scenario: Scenario, service: str) -> Translation:
+def export_point(scenario: Scenario, service: str) -> Exported:
     """The rollout of `scenario` as the configuration of `service`, and what that cannot express.
 
-    Raises `InputError` for a service that does not exist, and for a rollout that the service would refuse.
+    Raises `InputError` for a service that does not exist, or that would refuse the rollout.
     """
     if service not in service_names():
         raise InputError(f"service: found {shown(service)}, expected one of {', '.join(service_names())}")
-    return service_named(service).translate(scenario.spec)
+    return export(scenario.spec, service)
 
 
 def _point(judged: Judged, beaten_by: tuple[str, ...]) -> Point:

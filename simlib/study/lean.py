@@ -75,6 +75,6 @@ class Rollouts:
         seed, defects = scenario.spec.seed, scenario.spec.defects
         rows = {}
         for number, spec in enumerate(self.specs):
-            laid = Scenario(replace(spec, seed=seed, defects=defects), scenario.document)
+            laid = replace(scenario, spec=replace(spec, seed=seed, defects=defects))
             rows[str(number)] = self.figures(laid, engine)
         return rows

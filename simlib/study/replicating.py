@@ -49,7 +49,7 @@ class Replicator:
             seed, stratum = (first_seed + r) % SEEDS, self.prior.strata[strata[r]]
             spec = replace(scenarios[0].spec, defects=stratum.defects)
             label = f"replication {r} (seed {seed}, {stratum.name})"
-            jobs.append(Job(Scenario(spec, scenarios[0].document), seed, label))
+            jobs.append(Job(replace(scenarios[0], spec=spec), seed, label))
         measure = lean.Rollouts(tuple(scenario.spec for scenario in scenarios), self.figures)
         found: Rows = {}
         interrupted = False

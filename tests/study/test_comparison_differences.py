@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from simlib.errors import InputError
 from simlib.study import compare
@@ -107,6 +108,22 @@ def test_the_quantile_is_that_of_each_and_pairs_stay_together():
     assert tail["value_baseline"] == pytest.approx(np.quantile(bricks, 0.99))
     assert (tail["difference"], tail["low"], tail["high"]) == pytest.approx((7, 7, 7))
     assert tail["method"] == "paired bootstrap"
+
+
+def test_the_interval_of_a_quantile_is_that_of_scipy_s_paired_bootstrap():
+    dice = np.random.default_rng(8)
+    a = dice.gamma(2, 30, 150)
+    b = a / 2 + dice.gamma(2, 10, 150)
+    frame = table(part("a", bricked=a.tolist()), part("b", bricked=b.tolist()))
+    tail = differences(frame, ["bricked"], quantile=0.9).iloc[1]
+
+    def rise(one, other, axis):
+        return np.quantile(other, 0.9, axis=axis) - np.quantile(one, 0.9, axis=axis)
+
+    found = stats.bootstrap((a, b), rise, paired=True, method="percentile", n_resamples=4000, rng=1)
+    width = found.confidence_interval.high - found.confidence_interval.low
+    ends = (found.confidence_interval.low, found.confidence_interval.high)
+    assert (tail["low"], tail["high"]) == pytest.approx(ends, abs=width / 8)
 
 
 def test_a_quantile_beyond_what_was_seen_has_no_interval():

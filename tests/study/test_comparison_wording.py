@@ -115,6 +115,9 @@ def test_stops_are_counted_and_their_exposure_compared_only_where_both_always_st
     assert told(a, b) == "b has been offered to 800 fewer devices when it stops in every replication"
     b = {"exposure_offered": [100, None], "halted": [True, False]}
     assert told(a, b) == "b stops in 1 of 2, the baseline in all"
+    a = {"exposure_offered": [900, 910, 920], "halted": [True] * 3}
+    b = {"exposure_offered": [100, 110, None], "halted": [True, True, False]}
+    assert told(a, b) == "b stops in 2 of 3, the baseline in all"
 
 
 def test_one_replication_is_told_without_intervals():

@@ -1,4 +1,4 @@
-"""Figures weighted by a prior, and constraints, held against plain sums and independent ways to compute them."""
+"""Figures weighted by a prior, and constraints, held against plain sums and other ways to compute them."""
 
 from __future__ import annotations
 
@@ -100,13 +100,13 @@ def test_half_of_the_replications_are_of_good_releases_in_every_beginning(plain)
 
 @pytest.mark.parametrize("text", ["often", "10%", "110%:1%", "10%:", "10%:0%", "10%:1%,1%"])
 def test_a_prior_that_says_nothing_is_refused_on_one_line(plain, text):
-    with pytest.raises(InputError, match="^defect prior: found .*, expected [^\n]*$"):
+    with pytest.raises(InputError, match=r"^defect prior: found .*, expected [^\n]*$"):
         prior_of(plain, text)
 
 
 def test_too_many_uncertain_defects_are_refused(plain):
     many = plain.with_({"defects": [{"name": f"d{k}", "probability": "1 %"} for k in range(7)]})
-    with pytest.raises(InputError, match="^defects: found 7 .* expected at most 6"):
+    with pytest.raises(InputError, match=r"^defects: found 7 .* expected at most 6"):
         prior_of(many)
 
 
@@ -243,7 +243,7 @@ def test_amounts_have_their_measures_units():
     ],
 )
 def test_a_constraint_that_says_nothing_is_refused_on_one_line(text):
-    with pytest.raises(InputError, match="^constraint: found .*, expected [^\n]*$"):
+    with pytest.raises(InputError, match=r"^constraint: found .*, expected [^\n]*$"):
         constraint_of(text)
 
 

@@ -127,7 +127,7 @@ def test_shorter_waits_use_up_the_attempts_of_a_long_outage():
     kinds = ("retry jitter, equal", "retry jitter, full", "retry jitter, decorrelated")
     frame = storms(fleet, {name: variants_of(fleet)[name] for name in kinds}, engine="fused")
     equal, full, decorrelated = frame["failed"].tolist()
-    assert equal < full < decorrelated
+    assert equal < min(full, decorrelated)
     assert (frame["failed"] + frame["updated"] == DEVICES).all()
 
 
