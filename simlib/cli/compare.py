@@ -10,14 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from simlib.cli.files import Force, Json, if_given, refuse_existing, whole_number, write
-from simlib.cli.fleet import INTERRUPTED
-from simlib.cli.fleet import _changed as changed
+from simlib.cli.fleet import INTERRUPTED, changed
 from simlib.cli.output import say, say_json, say_table
 from simlib.cli.saved import load_run
-from simlib.cli.study import KINDS
-from simlib.cli.study import _content as content
-from simlib.cli.study import _figure as figure
-from simlib.cli.study import _records as records
+from simlib.cli.study import KINDS, content, figure, records
 from simlib.errors import InputError
 from simlib.scenario.toml_text import shown
 

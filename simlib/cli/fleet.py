@@ -49,18 +49,18 @@ def run(
     from simlib.simulation.run import engine_for
     from simlib.study import run as simulate
 
-    changed = _changed(scenario, {"devices": devices, "seed": seed}, assign or [])
-    engine_for(engine, changed.spec.devices)
+    simulated = changed(scenario, {"devices": devices, "seed": seed}, assign or [])
+    engine_for(engine, simulated.spec.devices)
     check_place(out or Path("runs"), "folder" if out is None else "--out")
     if out is not None:
-        refuse_other_run(out, changed.to_toml())
-    with counting("bench") as on_case, following("clock", changed.spec.horizon_ms) as watch:
-        result = simulate(changed, engine=engine, on_case=on_case, watch=watch)
+        refuse_other_run(out, simulated.to_toml())
+    with counting("bench") as on_case, following("clock", simulated.spec.horizon_ms) as watch:
+        result = simulate(simulated, engine=engine, on_case=on_case, watch=watch)
     folder = result.save(out)
     if json:
         say_json(result.summary)
     else:
-        print_summary(changed.spec.title, result.summary, result.groups, folder)
+        print_summary(simulated.spec.title, result.summary, result.groups, folder)
     return INTERRUPTED if "interrupted_at_ms" in result.summary else 0
 
 
@@ -128,7 +128,7 @@ def lab(
         signal.signal(signal.SIGINT, before)
 
 
-def _changed(named: str, flags: dict[str, str | None], assignments: list[str]) -> Scenario:
+def changed(named: str, flags: dict[str, str | None], assignments: list[str]) -> Scenario:
     """The scenario with all changes made before it is checked again."""
     from simlib.scenario import Scenario
     from simlib.scenario.overrides import parse_assignment

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from simlib.cli.files import Force, Json, check_place, if_given, whole_number, write
-from simlib.cli.fleet import INTERRUPTED
-from simlib.cli.fleet import _changed as changed
+from simlib.cli.fleet import INTERRUPTED, changed
 from simlib.cli.output import advancing, say, say_json, say_table
 from simlib.errors import InputError, SimlibError
 
@@ -100,10 +99,9 @@ def optimise(
             engine=engine,
             on_progress=tell,
         )
-    answer = found.to_json()
+    answer = found.to_json() | {"out": None if out is None else str(out)}
     if out is not None:
         _write(found, answer, out, force=force)
-        answer["out"] = str(out)
     if json:
         say_json(answer)
     else:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from simlib.cli.files import Force, Json, if_given, refuse_existing, whole_number, write
-from simlib.cli.fleet import INTERRUPTED
-from simlib.cli.fleet import _changed as changed
+from simlib.cli.fleet import INTERRUPTED, changed
 from simlib.cli.output import say, say_json, say_table
 from simlib.errors import InputError, MissingPartError
 from simlib.scenario.toml_text import shown
@@ -81,7 +80,7 @@ def study(
         frame = planned.run(client, workers=threads)
     interrupted = bool(frame.attrs.get("interrupted"))
     if out is not None:
-        write({out: _content(frame, out.suffix)}, force=force)
+        write({out: content(frame, out.suffix)}, force=force)
     if json:
         summary = planned.summary(frame)
         say_json(
@@ -91,8 +90,8 @@ def study(
                 "varied": [key for key, _ in planned.varied],
                 "interrupted": interrupted,
                 "out": None if out is None else str(out),
-                "summary": _records(summary),
-                "rows": _records(frame),
+                "summary": records(summary),
+                "rows": records(frame),
             }
         )
     else:
@@ -154,13 +153,13 @@ def _cluster(address: str | None) -> Iterator[Any]:
         yield client
 
 
-def _content(frame: pd.DataFrame, kind: str) -> bytes:
+def content(frame: pd.DataFrame, kind: str) -> bytes:
     if kind == ".parquet":
         return bytes(frame.to_parquet(None, index=False))
     return str(frame.to_csv(index=False, lineterminator="\n")).encode()
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows as JSON has them, null for what is missing."""
     plain = frame.astype(object)
     return [dict(row) for row in plain.where(frame.notna(), None).to_dict("records")]
@@ -175,13 +174,13 @@ def _print(planned: Any, frame: pd.DataFrame, out: Path | None) -> None:
         summary = planned.summary(frame, SHOWN)
         for number in range(len(summary) // len(SHOWN)):
             here = summary.iloc[number * len(SHOWN) : (number + 1) * len(SHOWN)]
-            rows.append((points[number].label, *(_figure(row) for row in here.itertuples())))
+            rows.append((points[number].label, *(figure(row) for row in here.itertuples())))
     say_table(rows)
     if out is not None:
         say(f"\n{out}")
 
 
-def _figure(row: Any) -> str:
+def figure(row: Any) -> str:
     if not row.n:
         return "never"
     divisor, unit = 1, ""

@@ -30,6 +30,8 @@ _EXPOSED: Final = (
     ("reverted_at_halt", "reverted", "ended otherwise"),
     ("exposure_bricked", "bricked", "bricked"),
 )
+_VISIBLE: Final = 1 / 400
+"""A part that is nowhere wider, as a share of the longest bar, is left out of the picture."""
 _THOUSANDS: Final = FuncFormatter(lambda value, _: f"{value:,.0f}")
 
 
@@ -42,7 +44,7 @@ def chance_to_see(sizes: Mapping[float, int], ax: Axes | None = None, *, confide
     n = np.geomspace(10, 2 * max(sizes.values()), 400)
     for (rate, size), dashes, marker in zip(sizes.items(), _DASHES * 3, _MARKERS * 3, strict=False):
         ax.plot(n, 1 - (1 - rate) ** n, color=_INK, linestyle=dashes)
-        ax.plot(size, confidence, marker, color=_INK, markerfacecolor="white", label=f"{rate:.2%}: {size:,}")
+        ax.plot(size, confidence, marker, color=_INK, markerfacecolor="white", label=f"{100 * rate:g} %")
         ax.annotate(
             f"{size:,}",
             (size, confidence),
@@ -57,7 +59,9 @@ def chance_to_see(sizes: Mapping[float, int], ax: Axes | None = None, *, confide
     ax.set(xlim=(n[0], n[-1]), ylim=(0, 1.03), xlabel="canary [devices]")
     ax.set_ylabel("chance to see a failure [%]")
     legend_below(ax)
-    ax.set_title(f"a defect a tenth as frequent takes a canary ten times as large ({confidence:.0%} marked)")
+    ax.set_title(
+        f"a defect a tenth as frequent takes a canary ten times the size ({100 * confidence:g} % marked)"
+    )
     return ax
 
 
@@ -97,7 +101,7 @@ def alarm_rates(frame: pd.DataFrame, level: float, ax: Axes | None = None) -> Ax
         ax.errorbar(
             rate, at, xerr=spread, fmt=marker, color=colour, capsize=4, markerfacecolor="white", label=label
         )
-    ax.axvline(level, color="black", linestyle=":", label=f"nominal, {level:.0%}")
+    ax.axvline(level, color="black", linestyle=":", label=f"nominal, {100 * level:g} %")
     ax.set_yticks(range(len(gates)), gates)
     rows(ax, len(gates))
     ax.set(xlim=(-0.02, 1.02), xlabel="rollouts that are halted, with 95 % intervals [%]")
@@ -110,7 +114,7 @@ def exposure_bars(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Where the released devices stand when the gate fires: a bar a row of `table`, whose index names it.
 
     Columns are a study's `exposure_*` [devices], their means say. Those who have not begun can still be
-    called back. What was offered and is in no other state has ended otherwise.
+    called back. What was released and is in no other state has ended otherwise. Numbers are beside the bars.
     """
     if ax is None:
         ax = plt.subplots(figsize=(9, 1.7 + 0.45 * len(table)), layout="constrained")[1]
@@ -118,18 +122,18 @@ def exposure_bars(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     known = ["exposure_downloading", "exposure_trial", "exposure_confirmed", "exposure_bricked"]
     rest = counts["exposure_released"] - counts["exposure_waiting"] - counts[known].sum(axis=1)
     counts["reverted_at_halt"] = rest.clip(lower=0)
+    widest = float(counts["exposure_released"].max())
     left = np.zeros(len(counts))
     labels = [str(name) for name in table.index]
     for column, state, label in _EXPOSED:
         width = counts[column].to_numpy()
-        if width.max() >= 0.5:
+        if width.max() >= widest * _VISIBLE:
             ax.barh(labels, width, left=left, height=0.7, linewidth=0, label=label, **fill(state))
         left = left + width
-    for row, (recalled, released) in enumerate(
-        zip(counts["exposure_recalled"], counts["exposure_released"], strict=True)
-    ):
+    numbers = counts[["exposure_offered", "exposure_recalled", "exposure_released"]]
+    for row, (offered, recalled, released) in enumerate(numbers.itertuples(index=False)):
         ax.annotate(
-            f"{recalled:,.0f} recalled",
+            f"{offered:,.0f} offered\n{recalled:,.0f} recalled",
             (released, row),
             xytext=(4, 0),
             textcoords="offset points",
@@ -137,7 +141,7 @@ def exposure_bars(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
             fontsize=8,
         )
     rows(ax, len(counts))
-    ax.set(xlim=(0, float(counts["exposure_released"].max()) * 1.16), xlabel="when the gate fires [devices]")
+    ax.set(xlim=(0, widest * 1.16), xlabel="when the gate fires [devices]")
     ax.xaxis.set_major_formatter(_THOUSANDS)
     legend_below(ax)
     return ax
@@ -168,7 +172,7 @@ def storm_peaks(frames: Mapping[str, pd.DataFrame], ax: Axes | None = None) -> A
             label=event,
         )
     ax.axvline(1, color="black", linestyle=":")
-    ax.annotate("capacity", (1, -0.42), xytext=(-4, 0), textcoords="offset points", ha="right", va="center")
+    ax.annotate("capacity", (1, 2.5), xytext=(-4, 0), textcoords="offset points", ha="right", va="center")
     ax.set_yticks(range(len(variants)), variants)
     rows(ax, len(variants))
     ax.set_xscale("log")
@@ -189,16 +193,17 @@ def bricks_by_strategy(summary: pd.DataFrame, ax: Axes | None = None) -> Axes:
     mean = table["mean"].to_numpy(dtype=float)
     spread = np.vstack([mean - table["low"].to_numpy(float), table["high"].to_numpy(float) - mean])
     at = np.arange(len(table))
-    look = LOOKS["bricked"]
-    ax.barh(at, mean, color=look.colour, hatch=look.hatch, edgecolor="white", linewidth=0, height=0.6)
-    ax.errorbar(mean, at, xerr=spread, fmt="none", color="black", capsize=4)
+    ax.errorbar(mean, at, xerr=spread, fmt="X", color=LOOKS["bricked"].colour, markersize=8, capsize=4)
+    ax.grid(axis="both", color="0.9")
+    ax.set_axisbelow(True)
     for row, (value, high) in enumerate(zip(mean, table["high"].to_numpy(float), strict=True)):
         ax.annotate(
             f"{value:,.0f}", (high, row), xytext=(5, 0), textcoords="offset points", va="center", fontsize=9
         )
     ax.set_yticks(at, list(table["strategy"]))
     rows(ax, len(table))
-    ax.set(xlim=(0, float(np.nanmax(table["high"].to_numpy(float))) * 1.12))
+    most = float(np.nanmax(table["high"].to_numpy(float)))
+    ax.set(xlim=(-0.02 * most, 1.12 * most))
     ax.set_xlabel("bricked, mean and 95 % interval [devices]")
     return ax
 
@@ -229,9 +234,13 @@ def front(frame: pd.DataFrame, ax: Axes | None = None, *, harm: str = "p99_harme
                 capsize=3,
                 label=f"{'a preset' if preset else 'found'}, {'nothing beats it' if front_ else 'beaten'}",
             )
-    ax.set_yscale("symlog", linthresh=1)
+    if devices.min() > 0:
+        ax.set_yscale("log")
+        ax.set_ylim(float(frame[f"{harm}_low"].min()) / 2 or 0.5, float(frame[f"{harm}_high"].max()) * 2)
+    else:
+        ax.set_yscale("symlog", linthresh=1)
+        ax.set_ylim(0, float(frame[f"{harm}_high"].max()) * 2 + 1)
     ax.yaxis.set_major_formatter(_THOUSANDS)
-    ax.set_ylim(bottom=0)
     ax.set_xlim(0, float(days.max()) * 1.18)
     _name(ax, list(zip(days, devices, frame["name"], strict=True)))
     ax.set(xlabel="until 95 % have a good release, mean [days]", ylabel="bricked or lost [devices]")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
+HALF_HOUR_MS: Final = HOUR_MS // 2
 MINUTE_MS: Final = 60_000
 KIB: Final = 1024
 _BAND: Final = 0.84
@@ -157,7 +158,7 @@ def blind_spots_map(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
                 ax.add_patch(
                     Rectangle((column - 0.46, row - 0.44), 0.92, 0.88, fill=False, ec="black", ls=line)
                 )
-            ax.text(column, row, _cell(cell, harm), ha="center", va="center", fontsize=7.5)
+            ax.text(column, row, _cell(cell, harm), ha="center", va="center", fontsize=8)
     ax.set(xlim=(-0.5, len(failures) - 0.5), ylim=(len(services) - 0.5, -0.5))
     ax.set_xticks(range(len(failures)), failures)
     ax.set_yticks(range(len(services)), services)
@@ -171,26 +172,26 @@ def blind_spots_map(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def deadline_spikes(run: Run, ax: Axes | None = None, *, until_ms: int | None = None) -> Axes:
-    """When devices confirm, hour by hour, a band a time zone; the last band is the bytes on the links.
+    """When devices confirm, by half hours, a band a time zone; the last band is the bytes on the links.
 
-    Dotted lines: `rollout.enforce_local` by the clocks of each zone. A band's height is its own largest hour,
-    which stands beside it.
+    Dotted lines: `rollout.enforce_local` by the clocks of each zone. A band's height is its own largest half
+    hour, which stands beside it.
     """
     from simlib.scenario import Scenario
 
     spec = Scenario.from_toml(run.scenario_toml).spec
     end_ms = spec.horizon_ms if until_ms is None else until_ms
-    hours = np.arange(0, end_ms + HOUR_MS, HOUR_MS)
+    hours = np.arange(0, end_ms + HALF_HOUR_MS, HALF_HOUR_MS)
     devices = run.devices
     bands: list[tuple[str, np.ndarray, str, str]] = []
     for zone in spec.zones:
         at = devices.loc[(devices["zone"] == zone.name) & (devices["confirmed_ms"] >= 0), "confirmed_ms"]
         counts = np.histogram(at, hours)[0]
-        most = f"{counts.max():,} devices/h\nof {int((devices['zone'] == zone.name).sum()):,}"
+        most = f"{counts.max():,} in 30 min\nof {int((devices['zone'] == zone.name).sum()):,}"
         bands.append((zone.name, counts, LOOKS["updated"].colour, most))
     timeline = run.timeline
     total = np.interp(hours, timeline["time_ms"], timeline["bytes_on_links"])
-    rate = np.diff(total) / 3600
+    rate = np.diff(total) * 1000 / HALF_HOUR_MS
     bands.append(("links", rate, BYTES_COLOUR, f"{rate.max() / 1e3:,.0f} kB/s"))
     if ax is None:
         ax = plt.subplots(figsize=(9, 1.2 + 0.75 * len(bands)), layout="constrained")[1]

@@ -13,7 +13,9 @@ There are two ways to let devices have the release. A service that pushes names 
 the first so many of a group in the fleet's order of release (RELEASE); each comes at its next check-in. At a
 service that is asked (`Policy.pull`) every device of the fleet knocks at each of its check-ins until it is
 admitted, and an ADMIT is a permit that the clock enforces by itself: the next to knock are let in until so
-many of the group have been. What a policy decides holds for events after its tick.
+many of the group have been. What a policy decides at a tick holds for events after it. With `Wake.knock`, a
+knock that no permit covers has the policy asked at once, in the middle of its millisecond, beside the questions
+at ticks; what it permits then holds for that knock already.
 """
 
 from __future__ import annotations
@@ -78,7 +80,7 @@ class View:
     """Everything the server knows at `now_ms`, reports of that very millisecond included.
 
     `news` are the messages since the policy was last asked, in the order in which they came, for a policy
-    with `wants_news`; `knocked` says that since then a device knocked in vain while `Wake.knock` was set.
+    with `wants_news`; `knocked` says that a device is knocking, and waits for what the policy decides.
     `metric(group)` gives what the devices last told of a continuous quantity (their own power [µJ/h]): of the
     group's devices that reported success, and of the control, devices that may not have the release yet.
     """
@@ -138,7 +140,7 @@ class Counter(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Wake:
     """When to be asked again: at a time, when a count of a group reaches a number, or when a device knocks
-    that is not let in; whichever is first.
+    that no permit covers; whichever is first.
     """
 
     at_ms: int | None = None

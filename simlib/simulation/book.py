@@ -87,7 +87,7 @@ SPARE_ROWS: Final = 256
 LONGEST_RUN: Final = 64
 """Steps a device runs ahead at most."""
 
-STAGE_NONE, STAGE_ASKED, STAGE_JOINING = 0, 1, 2
+STAGE_NONE, STAGE_ASKED, STAGE_JOINING, STAGE_KNOCKED = 0, 1, 2, 3
 
 EXIT_END: Final = 0  # the horizon is reached
 EXIT_CALL: Final = 1  # a call outside is due
@@ -96,6 +96,7 @@ EXIT_ROOM: Final = 3  # a heap of a link is full
 EXIT_FULL: Final = 4  # a buffer is nearly full
 EXIT_TRIPPED: Final = 5  # the policy wants to be asked
 EXIT_SLICE: Final = 6
+EXIT_KNOCK: Final = 7  # a device knocks that no permit covers
 
 NOTE_GONE, NOTE_VIOLATED, NOTE_RATE = 1, 2, 3
 RANK_DEADLINE: Final = 0

@@ -250,6 +250,8 @@ class CompiledRun(BoundRun):
             self._shares.grow()
         elif reason == books.EXIT_FULL:
             self.service.read_news()
+        elif reason == books.EXIT_KNOCK:
+            self.service.knock(self.clock.now)
         self.service.look(self.clock.now)
         if reason == books.EXIT_CALL:
             self.clock.call_due()

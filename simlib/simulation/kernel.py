@@ -55,6 +55,7 @@ from simlib.simulation.book import (
     EXIT_CALL,
     EXIT_END,
     EXIT_FULL,
+    EXIT_KNOCK,
     EXIT_ROOM,
     EXIT_SLICE,
     EXIT_TRIPPED,
@@ -64,6 +65,7 @@ from simlib.simulation.book import (
     SPARE_ROWS,
     STAGE_ASKED,
     STAGE_JOINING,
+    STAGE_KNOCKED,
     STAGE_NONE,
     WAITS_BROKEN,
     WAITS_DONE,
@@ -76,7 +78,7 @@ from simlib.simulation.book import (
     note_error,
 )
 from simlib.simulation.moving import moved, state_in, take_sample
-from simlib.simulation.room import let_in
+from simlib.simulation.room import IN_QUESTION, LET_IN, knock
 from simlib.simulation.tally import (
     AT_NEWS,
     AT_NEWS_ROOM,
@@ -197,8 +199,8 @@ def _event(
             missing = book.missing[i]
         book.waits[i] = WAITS_TIMER
         grant(fleet, book, now, i, missing)
-    elif fleet.phase[i] == _WAITING and not let_in(tally, now, i):
-        return EXIT_TRIPPED if tally.state[AT_TRIPPED] else 0
+    elif fleet.phase[i] == _WAITING:
+        return _come(fleet, calendar, shares, tally, book, now, i, 0)
     return _live(fleet, calendar, shares, tally, book, now, i, fleet.phase[i], state_in(fleet, i), 0)
 
 
@@ -278,6 +280,21 @@ def _join(fleet: Fleet, calendar: Calendar, shares: Shares, tally: Tally, book: 
     return EXIT_TRIPPED if tally.state[AT_TRIPPED] else 0
 
 
+def _come(
+    fleet: Fleet, calendar: Calendar, shares: Shares, tally: Tally, book: Book, now: int, i: int, asked: int
+) -> int:
+    """Device `i` comes for the first time; `asked` is 1 after the policy was asked about it."""
+    answer = knock(tally, now, i, asked)
+    if answer == IN_QUESTION:
+        state = book.state
+        state[AT_STAGE] = STAGE_KNOCKED
+        state[AT_DEVICE] = i
+        return EXIT_KNOCK
+    if answer != LET_IN:
+        return 0
+    return _live(fleet, calendar, shares, tally, book, now, i, fleet.phase[i], state_in(fleet, i), 0)
+
+
 def _resume(fleet: Fleet, calendar: Calendar, shares: Shares, tally: Tally, book: Book) -> int:
     """Go on with the device's event that was left in the middle."""
     state = book.state
@@ -285,6 +302,8 @@ def _resume(fleet: Fleet, calendar: Calendar, shares: Shares, tally: Tally, book
     state[AT_STAGE] = STAGE_NONE
     if stage == STAGE_JOINING:
         return _join(fleet, calendar, shares, tally, book, state[AT_NOW])
+    if stage == STAGE_KNOCKED:
+        return _come(fleet, calendar, shares, tally, book, state[AT_NOW], state[AT_DEVICE], 1)
     return _live(
         fleet,
         calendar,

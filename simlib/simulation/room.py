@@ -1,37 +1,36 @@
 """The waiting room of a service that is asked: who knocks is let in while a permit lasts, or is parked.
 
+A policy that wants to be asked about a knock without a permit is so before the device is parked.
+
 Integer functions on the service's counters, which every clock calls. A parked device costs nothing until the
 service can let somebody in again: then it is sent for, and comes at its next check-in.
 """
 
 from __future__ import annotations
 
-from simlib.simulation.tally import (
-    AT_ALLOWED,
-    AT_AWAITED,
-    AT_KNOCKED,
-    AT_PARKED,
-    AT_PULLS,
-    AT_TRIPPED,
-    Tally,
-)
+from typing import Final
+
+from simlib.simulation.tally import AT_ALLOWED, AT_AWAITED, AT_PARKED, AT_PULLS, Tally
+
+TURNED_AWAY: Final = 0
+LET_IN: Final = 1
+IN_QUESTION: Final = 2
 
 
-def let_in(tally: Tally, now: int, i: int) -> bool:
+def knock(tally: Tally, now: int, i: int, asked: int) -> int:
     """Whether device `i`, which comes for the first time at `now`, may have the release.
 
-    It is then one of the first group with a permit left. Otherwise it is parked, and the policy is asked if
-    it wants to know of knocks.
+    LET_IN: it is then one of the first group with a permit left. TURNED_AWAY: it is parked. IN_QUESTION: the
+    policy is to be asked, and then this once more, with `asked` 1.
     """
     state = tally.state
     if not state[AT_PULLS] or tally.released_ms[i] >= 0:
-        return True
+        return LET_IN
     if state[AT_ALLOWED] == 0:
+        if state[AT_AWAITED] and not asked:
+            return IN_QUESTION
         park(tally, i)
-        if state[AT_AWAITED]:
-            state[AT_KNOCKED] = 1
-            state[AT_TRIPPED] = 1
-        return False
+        return TURNED_AWAY
     group = 0
     while tally.permit[group] == 0:
         group += 1
@@ -39,7 +38,7 @@ def let_in(tally: Tally, now: int, i: int) -> bool:
     state[AT_ALLOWED] -= 1
     tally.group[i] = group
     tally.released_ms[i] = now
-    return True
+    return LET_IN
 
 
 def park(tally: Tally, i: int) -> None:

@@ -11,7 +11,7 @@ The counting itself is `simlib.simulation.tally`'s, which a compiled clock does 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 from simlib.engine.order import Rank
 from simlib.lifecycle.codes import SIGNAL_STARTED, SIGNAL_TWICE
@@ -20,6 +20,8 @@ from simlib.rollout.policy import Action, Counter, Decision, GroupView, Message,
 from simlib.simulation import tally as counting
 from simlib.simulation.room import listens
 from simlib.simulation.tally import COUNTERS, Tally
+
+_TOLD: Final = tuple(Told(signals & ~SIGNAL_TWICE) for signals in range(2 * SIGNAL_TWICE))
 
 
 class Timer(Protocol):
@@ -52,6 +54,7 @@ class Service:
         self._listen = listen
         self._metric = metric
         self._news: list[Message] = []
+        self._armed: list[int] = []  # rows of `Tally.armed`
         self._sizes = tuple(sizes)
         self._expecting = False
         self._ask_ms = NEVER
@@ -105,28 +108,32 @@ class Service:
         """Take the messages that the tally has kept, so that it has room for more."""
         state = self.tally.state
         if state[counting.AT_NEWS]:
-            rows = iter(self.tally.news[: 3 * state[counting.AT_NEWS]])
+            rows = iter(_plain(self.tally.news[: 3 * state[counting.AT_NEWS]]))
             state[counting.AT_NEWS] = 0
             self._news += (
-                Message(int(time_ms), int(device), Told(int(signals) & ~SIGNAL_TWICE))
+                Message(time_ms, device, _TOLD[signals])
                 for time_ms, device, signals in zip(rows, rows, rows, strict=True)
             )
 
     def view(self, group: int) -> GroupView:
         """What the service knows of one group."""
         tally, groups = self.tally, len(self._sizes)
-        counts = tally.counts
+        counts = _plain(tally.counts[group::groups])
         return GroupView(
-            size=self._sizes[group],
-            offered=int(counts[counting.OFFERED * groups + group]),
-            started=int(counts[counting.STARTED * groups + group]),
-            succeeded=int(counts[counting.SUCCEEDED * groups + group]),
-            failed=int(counts[counting.FAILED * groups + group]),
-            silent=int(counts[counting.SILENT * groups + group]),
-            skipped=int(counts[counting.SKIPPED * groups + group]),
-            vanished=int(tally.vanished[group]),
-            released=self.released[group] - int(tally.permit[group]),
+            self._sizes[group],
+            counts[counting.OFFERED],
+            counts[counting.STARTED],
+            counts[counting.SUCCEEDED],
+            counts[counting.FAILED],
+            counts[counting.SILENT],
+            counts[counting.SKIPPED],
+            int(tally.vanished[group]),
+            self.released[group] - int(tally.permit[group]),
         )
+
+    def knock(self, now: int) -> None:
+        """A device knocks that no permit covers, and the policy wants to be asked: it is so at once."""
+        self._follow(now, self.policy.decide(self._view(now, knocked=True)))
 
     def resume(self, now: int) -> None:
         """The operator lifts what a gate has stopped: the policy goes on."""
@@ -162,18 +169,15 @@ class Service:
         self._asked_ms = now
         self._follow(now, self.policy.decide(self._view(now)))
 
-    def _view(self, now: int) -> View:
-        state = self.tally.state
-        knocked = bool(state[counting.AT_KNOCKED])
-        state[counting.AT_KNOCKED] = 0
+    def _view(self, now: int, *, knocked: bool = False) -> View:
         self.read_news()
         news, self._news = self._news, []
         return View(now, tuple(map(self.view, range(len(self._sizes)))), news, knocked, self._metric)
 
     def _follow(self, now: int, decision: Decision) -> None:
-        armed = self.tally.armed
-        for row in range(len(armed)):
-            armed[row] = 0
+        for row in self._armed:
+            self.tally.armed[row] = 0
+        self._armed.clear()
         wake = decision.wake
         self.tally.state[counting.AT_AWAITED] = int(wake.knock)
         for action in decision.actions:
@@ -193,3 +197,10 @@ class Service:
         row = number * len(self._sizes) + group
         known = tally.armed[row]
         tally.armed[row] = least if not known else min(least, known)
+        self._armed.append(row)
+
+
+def _plain(numbers: Any) -> list[int]:
+    """Numbers of a list or an array as Python has them."""
+    listed: list[int] = numbers if isinstance(numbers, list) else numbers.tolist()
+    return listed

@@ -26,7 +26,7 @@ from simlib.scenario.model import ScenarioSpec
 from simlib.simulation.bound import GONE, BoundRun
 from simlib.simulation.links import Attachment
 from simlib.simulation.recorder import Recorder, state_of
-from simlib.simulation.room import let_in, park, unpark
+from simlib.simulation.room import IN_QUESTION, LET_IN, knock, park, unpark
 from simlib.simulation.supply import Supply
 from simlib.simulation.tally import (
     RATE_HIGH,
@@ -129,8 +129,7 @@ class SimpyRun(BoundRun):
     def _life(self, i: int) -> Generator[Any, int, None]:
         """The process of one device; it begins at the check-in at which it may be offered the release."""
         fleet, clock, recorder, tally = self.fleet, self.clock, self.recorder, self.service.tally
-        if fleet.phase[i] == Phase.WAITING and not let_in(tally, clock.now, i):
-            self.service.look(clock.now)
+        if fleet.phase[i] == Phase.WAITING and not self._let_in(i):
             return
         receive = self.service.receive
         link, rate_class = self._attachment.link[i], self._attachment.rate_class[i]
@@ -183,6 +182,15 @@ class SimpyRun(BoundRun):
     def _listen(self, now: int) -> None:
         for i in unpark(self.service.tally):
             self._come(i, next_checkin(self.fleet, i, now + 1 if now else 0))
+
+    def _let_in(self, i: int) -> bool:
+        """Whether device `i`, which comes for the first time, may have the release."""
+        now, tally = self.clock.now, self.service.tally
+        answer = knock(tally, now, i, 0)
+        if answer == IN_QUESTION:
+            self.service.knock(now)
+            answer = knock(tally, now, i, 1)
+        return answer == LET_IN
 
     def _come(self, i: int, first: int) -> None:
         if first <= self._spec.horizon_ms:

@@ -73,12 +73,11 @@ AT_RATE_DEN: Final = 8
 AT_SAMPLE: Final = 9  # judged devices the alert needs
 AT_NEWS: Final = 10  # messages in `news`
 AT_NEWS_ROOM: Final = 11  # that it has room for; 0: nobody wants them
-AT_KNOCKED: Final = 12  # 1: a device has knocked in vain
-AT_PULLS: Final = 13  # 1: devices knock, and are let in
-AT_ALLOWED: Final = 14  # permits left in all groups
-AT_PARKED: Final = 15  # devices in `parked`
-AT_AWAITED: Final = 16  # 1: the policy wants to be asked when a device knocks in vain
-STATES: Final = 17
+AT_PULLS: Final = 12  # 1: devices knock, and are let in
+AT_ALLOWED: Final = 13  # permits left in all groups
+AT_PARKED: Final = 14  # devices in `parked`
+AT_AWAITED: Final = 15  # 1: the policy wants to be asked about a knock that no permit covers
+STATES: Final = 16
 
 RATE_SAME, RATE_HIGH, RATE_LOW = 0, 1, 2
 

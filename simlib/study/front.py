@@ -66,21 +66,32 @@ class Judged:
             self._kept[n] = tuple(constraint.judged(sample) for constraint in self.constraints)
         return self._kept[n]
 
-    def feasible(self, n: int | None = None, *, surely_not: bool = False) -> bool:
-        """Whether the constraints are kept, by the first `n` replications or all.
-
-        With `surely_not` one counts as missed only if it is missed beyond doubt.
-        """
-        return all(each.holds or (surely_not and not each.sure) for each in self.kept(n))
+    def feasible(self, n: int | None = None) -> bool:
+        """Whether the estimates keep the constraints, by the first `n` replications or all."""
+        return all(each.holds for each in self.kept(n))
 
 
-def beats(a: Judged, b: Judged, *, surely: bool = False) -> bool:
-    """Whether `a` beats `b` on the replications that both have; with `surely` doubt is in favour of `b`."""
+def beats(a: Judged, b: Judged) -> bool:
+    """Whether `a` beats `b` on the replications that both have."""
     n = min(len(a.sample), len(b.sample))
-    a_keeps, b_keeps = (each.feasible(n, surely_not=surely) for each in (a, b))
-    if a_keeps != b_keeps:
-        return a_keeps
+    if a.feasible(n) != b.feasible(n):
+        return a.feasible(n)
     return dominates(a.values(n), b.values(n))
+
+
+def outdoes(a: Judged, b: Judged) -> bool:
+    """Whether `a` beats `b` so that more replications of `b` are not worth their time.
+
+    That is so if `b` misses a constraint beyond doubt and `a` seems to keep all, or if `a` is nowhere worse,
+    in what the constraints are about too, and somewhere better.
+    """
+    n = min(len(a.sample), len(b.sample))
+    if a.feasible(n) and any(not kept.holds and kept.sure for kept in b.kept(n)):
+        return True
+    return dominates(
+        (*a.values(n), *(kept.estimate.value for kept in a.kept(n))),
+        (*b.values(n), *(kept.estimate.value for kept in b.kept(n))),
+    )
 
 
 @dataclass(frozen=True)

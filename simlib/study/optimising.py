@@ -2,8 +2,8 @@
 
 In two stages. *Screening* tries rollouts on a smaller fleet (`simlib.study.screening`). *Judging* takes the
 best few of them, and every rollout that people begin with, to the full fleet under fresh seeds: first a fifth
-of the replications, after which presets leave that are beaten and beat nothing themselves, then the rest.
-What nothing beats then is the front, presets too. Nothing depends on how many work on it.
+of the replications, after which those leave that are outdone, then the rest. What nothing beats then is the
+front, presets too. Nothing depends on how many work on it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from simlib.scenario import Scenario
 from simlib.simulation.run import ENGINES
 from simlib.study import lean
 from simlib.study.defect_prior import prior_of
-from simlib.study.front import Candidate, Front, Judged, beats, divided
+from simlib.study.front import Candidate, Front, Judged, divided, outdoes
 from simlib.study.grid import whole
 from simlib.study.jobs import Row
 from simlib.study.local import worker_count
@@ -32,7 +32,7 @@ SCREENING_REPLICATIONS: Final = 24
 LEAST_REPLICATIONS: Final = 500
 FRONT: Final = 4
 RACE: Final = Fraction(1, 5)
-"""So much of the judging comes before presets may leave."""
+"""So much of the judging comes before what is outdone leaves."""
 FRESH: Final = 1_000_000
 """Judging begins so many seeds after screening."""
 
@@ -164,15 +164,5 @@ def _judge(
         if interrupted:
             finished = False
             break
-        stay = [k for k in stay if not _leaves(judged[k], judged)]
+        stay = [k for k in stay if not any(outdoes(other, judged[k]) for other in judged)]
     return judged, finished
-
-
-def _leaves(one: Judged, every: Sequence[Judged]) -> bool:
-    """Whether a preset is beaten and beats nothing itself, so that it is on no front and takes nobody off."""
-    others = [each for each in every if each is not one]
-    return (
-        one.candidate.preset
-        and any(beats(other, one, surely=True) for other in others)
-        and not any(beats(one, other, surely=True) for other in others)
-    )

@@ -18,7 +18,7 @@ from simlib.scenario.units import ExpectedError
 
 ROOT = data_path("presets").parent
 FILES = sorted(path for path in ROOT.rglob("*") if path.is_file())
-SORTS = {"calibration": ".csv", "corpus": ".json", "presets": ".toml"}
+SORTS = {"calibration": ".csv", "corpus": ".json", "presets": ".toml", "strategies": ".toml"}
 
 
 def of_sort(folder: str) -> list[Any]:

@@ -17,12 +17,11 @@ from simlib.lifecycle.codes import (
 )
 from simlib.lifecycle.columns import NEVER
 from simlib.rollout.policy import Action, Counter, Decision, Message, Policy, Told, Verb, View, Wake
-from simlib.simulation.room import let_in, listens, permit, unpark
+from simlib.simulation.room import IN_QUESTION, LET_IN, TURNED_AWAY, knock, listens, permit, unpark
 from simlib.simulation.service import Service
 from simlib.simulation.tally import (
     AT_ALLOWED,
     AT_AWAITED,
-    AT_KNOCKED,
     ERRORS,
     FAILED,
     JUDGED,
@@ -323,7 +322,8 @@ def test_a_permit_lets_in_who_knocks_first_and_the_first_group_with_room_takes_t
     tally = waiting_room()
     permit(tally, 0, 2)
     permit(tally, 1, 1)
-    assert [let_in(tally, now, i) for now, i in ((5, 3), (6, 0), (6, 4), (7, 5))] == [True, True, True, False]
+    came = ((5, 3), (6, 0), (6, 4), (7, 5))
+    assert [knock(tally, now, i, 0) for now, i in came] == [LET_IN, LET_IN, LET_IN, TURNED_AWAY]
     assert tally.group == [0, 1, 1, 0, 1, 1]
     assert tally.released_ms == [6, -1, -1, 5, 6, -1]
     assert unpark(tally) == [5] and unpark(tally) == []
@@ -332,7 +332,7 @@ def test_a_permit_lets_in_who_knocks_first_and_the_first_group_with_room_takes_t
 def test_who_was_let_in_is_not_counted_again_when_it_comes_back():
     tally = waiting_room()
     permit(tally, 0, 1)
-    assert let_in(tally, 5, 3) and let_in(tally, 9, 3)
+    assert knock(tally, 5, 3, 0) == knock(tally, 9, 3, 0) == LET_IN
     assert tally.released_ms[3] == 5 and tally.state[AT_ALLOWED] == 0
 
 
@@ -340,17 +340,26 @@ def test_a_permit_can_be_taken_back_down_to_none():
     tally = waiting_room()
     permit(tally, 0, 3)
     permit(tally, 0, -5)
-    assert tally.state[AT_ALLOWED] == 0 and not let_in(tally, 1, 1)
+    assert tally.state[AT_ALLOWED] == 0 and knock(tally, 1, 1, 0) == TURNED_AWAY
 
 
-def test_a_knock_in_vain_is_told_only_to_a_policy_that_waits_for_one():
+def test_a_knock_without_a_permit_is_in_question_only_for_a_policy_that_wants_to_be_asked():
     tally = waiting_room()
-    let_in(tally, 1, 1)
-    assert not tally.state[AT_KNOCKED] and not listens(tally)
+    assert knock(tally, 1, 1, 0) == TURNED_AWAY and not listens(tally)
     tally.state[AT_AWAITED] = 1
     assert listens(tally)
-    let_in(tally, 2, 2)
-    assert tally.state[AT_KNOCKED] == 1
+    assert knock(tally, 2, 2, 0) == IN_QUESTION and unpark(tally) == [1]
+    assert knock(tally, 2, 2, 1) == TURNED_AWAY and unpark(tally) == [2]
+
+
+def test_a_policy_asked_about_a_knock_is_asked_at_its_tick_all_the_same():
+    policy = Script(Wake(at_ms=200))
+    made, agenda, _ = service(policy)
+    agenda.run_to(150)
+    agenda.now = 200
+    made.knock(200)
+    agenda.run_to(200)
+    assert [(view.now_ms, view.knocked) for view in policy.asked] == [(0, False), (200, True), (200, False)]
 
 
 def test_a_policy_that_wants_news_reads_each_message_once_in_their_order():

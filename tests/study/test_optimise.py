@@ -12,7 +12,8 @@ import pytest
 from simlib.errors import InputError
 from simlib.scenario import Scenario
 from simlib.study import lean
-from simlib.study.front import Front, beats, export_point
+from simlib.study.front import Candidate, Front, Judged, beats, export_point, outdoes
+from simlib.study.objectives import Sample, constraint_of
 from simlib.study.optimising import FRESH, optimise
 from simlib.study.pareto import dominates
 from simlib.study.search_space import (
@@ -26,6 +27,7 @@ from simlib.study.search_space import (
 
 DAY = 86_400_000
 FULL, SMALL = 9_000, 7_000
+HARMLESS = "P(harmed > 5) < 0.01"
 
 
 def made_up(scenario: Scenario, _engine: str) -> dict[str, Any]:
@@ -216,7 +218,7 @@ def test_interrupted_trials_are_kept_with_the_figures_of_the_small_fleet(fleet):
 
 
 def test_interrupted_judging_keeps_the_replications_that_are_whole(fleet):
-    front = search(fleet, figures=interrupting(2_000, FULL), workers=1)
+    front = search(fleet, figures=interrupting(1_150, FULL), workers=1)
     assert front.interrupted
     assert front.judged
     assert {point.replications for point in front.points} != {500}
@@ -314,15 +316,30 @@ def test_the_figures_are_those_of_the_run():
     assert mine["halted"] == whole["halted"]
 
 
-def test_doubt_is_in_favour_of_what_would_leave(found):
-    from simlib.study.front import Candidate, Judged
-    from simlib.study.objectives import Sample, constraint_of
+def judged(found: Front, harmed: int, time_ms: int, limit: str = HARMLESS, heavy: int = 0) -> Judged:
+    """A candidate of twenty equal replications, but for the bytes of the first few."""
+    rows = [
+        {"harmed": harmed, "time_to_95_ms": time_ms, "bytes_down": 9 * (r < heavy), "exposed": 0}
+        for r in range(20)
+    ]
+    sample = Sample(found.prior, found.prior.allotted(20), rows, horizon_ms=DAY)
+    return Judged(Candidate("x", found.scenario), sample, found.objectives, (constraint_of(limit),))
 
-    def judged(harmed: int, n: int) -> Judged:
-        rows = [{"harmed": harmed, "time_to_95_ms": 1, "bytes_down": 0, "exposed": 0}] * n
-        sample = Sample(found.prior, found.prior.allotted(n), rows, horizon_ms=DAY)
-        limit = (constraint_of("P(harmed > 5) < 0.01"),)
-        return Judged(Candidate("x", found.scenario), sample, found.objectives, limit)
 
-    assert beats(judged(0, 20), judged(9, 20))
-    assert not beats(judged(9, 20), judged(0, 20))
+def test_what_keeps_the_constraints_beats_what_does_not_however_fast_that_is(found):
+    assert beats(judged(found, 0, 9), judged(found, 9, 1))
+    assert not beats(judged(found, 9, 1), judged(found, 0, 9))
+
+
+def test_what_may_be_needed_to_keep_a_constraint_is_not_outdone_by_what_is_faster(found):
+    limit = "P(bytes_down > 5) < 0.9"
+    fast, slow = judged(found, 0, 1, limit), judged(found, 0, 2, limit)
+    assert beats(fast, slow) and outdoes(fast, slow)
+    heavy = judged(found, 0, 1, limit, heavy=1)
+    assert heavy.feasible()
+    assert beats(heavy, slow) and not outdoes(heavy, slow)
+
+
+def test_what_misses_a_constraint_beyond_doubt_is_outdone_by_what_seems_to_keep_it(found):
+    assert outdoes(judged(found, 0, 9), judged(found, 9, 1))
+    assert not outdoes(judged(found, 9, 1), judged(found, 0, 9))

@@ -20,7 +20,9 @@ from collections import deque
 from simlib.rollout.policy import Message, Told
 from simlib.scenario.leaves import DAY
 
-_ENDS = Told.SUCCEEDED | Told.FAILED | Told.SKIPPED
+# Plain numbers: flags of an enumeration are slow.
+_OFFERED = int(Told.OFFERED)
+_ENDS = int(Told.SUCCEEDED | Told.FAILED | Told.SKIPPED)
 
 
 class _Attempt:
@@ -57,9 +59,10 @@ class Attempts:
 
     def hear(self, message: Message) -> None:
         """Take in one message; messages come in the order of time."""
-        time_ms, device, told = message
+        time_ms, device = message.time_ms, message.device
+        told = int(message.told)
         attempt = self._of.get(device)
-        if told & Told.OFFERED and (attempt is None or attempt.ended):
+        if told & _OFFERED and (attempt is None or attempt.ended):
             if attempt is not None:
                 self._count(attempt, -1)
             attempt = self._of[device] = _Attempt(time_ms)
