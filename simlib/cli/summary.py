@@ -11,6 +11,8 @@ _GROUP_COUNTS: Final = ("offered", "updated", "reverted", "bricked", "lost", "fa
 _MS_PER_MINUTE: Final = 60_000
 _MINUTES_PER_DAY: Final = 1_440
 
+_STOPPED: Final = {"cancel": "HALTED after", "pause": "PAUSED after", "disable": "DISABLED after"}
+
 
 def print_summary(title: str, summary: dict[str, Any], groups: Any, folder: Path) -> None:
     """Outcomes, groups, times and costs. `groups` is the run's table of them."""
@@ -58,10 +60,11 @@ def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("compute energy", f"{summary['energy_compute_uj'] / 1e6:,.0f} J"),
         ("idle polls", f"{summary['energy_idle_uj'] / 1e6:,.0f} J"),
     ]
-    if summary["halted"]:
-        exposure = summary["exposure_at_halt"]
-        facts.append(("HALTED after", span(summary["halted_at_ms"])))
-        facts.append(("exposed at the halt", ", ".join(f"{n:,} {what}" for what, n in exposure.items())))
+    for stop in summary["stops"]:
+        facts.append((_STOPPED[stop["decision"]], f"{span(stop['at_ms'])}  {stop['reason']}"))
+        facts.append(("exposed then", ", ".join(f"{n:,} {what}" for what, n in stop["exposure"].items())))
+        if stop["resumed_at_ms"] is not None:
+            facts.append(("resumed after", span(stop["resumed_at_ms"])))
     if summary.get("exposed_device_days"):
         facts.append(("exposed to the exploit", f"{summary['exposed_device_days']:,.0f} device-days"))
     if summary.get("harm"):

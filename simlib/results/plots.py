@@ -65,7 +65,7 @@ class Plots:
     def progress(self, ax: Axes | None = None) -> Axes:
         """Share of the fleet in each state over time, stacked, the good end at the bottom.
 
-        Dotted lines: a group opened. A dashed line: the rollout halted.
+        Dotted lines: a group opened. A dashed line: a gate stopped the rollout.
         """
         ax = axes(ax)
         timeline = self._run.timeline
@@ -85,12 +85,22 @@ class Plots:
         ax.set(ylim=(0, 1), ylabel="share of the fleet [%]")
         ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=None))
         self._mark_openings(ax, float(ax.get_xlim()[1]))
-        halted_ms = self._run.summary["halted_at_ms"]
-        if halted_ms is not None:
-            ax.axvline(halted_ms / DAY_MS, color="black", linestyle="--", label="halt")
+        for at_ms, what in self._stops():
+            ax.axvline(at_ms / DAY_MS, color="black", linestyle="--", label=what)
         self._title(ax, "state of the fleet")
         legend(ax, reverse=True)
         return ax
+
+    def _stops(self) -> list[tuple[int, str]]:
+        """When gates fired, and what the first of each kind is called."""
+        summary = self._run.summary
+        if "stops" not in summary:  # a run saved before there were several kinds
+            return [] if summary["halted_at_ms"] is None else [(summary["halted_at_ms"], "halt")]
+        marks: list[tuple[int, str]] = []
+        for stop in summary["stops"]:
+            what = "halt" if stop["decision"] == "cancel" else stop["decision"]
+            marks.append((stop["at_ms"], "" if what in dict(marks).values() else what))
+        return marks
 
     def groups(self, ax: Axes | None = None) -> Axes:
         """How the devices of each group ended, as shares of the group."""

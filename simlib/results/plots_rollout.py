@@ -198,7 +198,7 @@ def bricks_by_strategy(summary: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.set_axisbelow(True)
     for row, (value, high) in enumerate(zip(mean, table["high"].to_numpy(float), strict=True)):
         ax.annotate(
-            f"{value:,.0f}", (high, row), xytext=(5, 0), textcoords="offset points", va="center", fontsize=9
+            f"{value:,.0f}", (high, row), xytext=(9, 0), textcoords="offset points", va="center", fontsize=9
         )
     ax.set_yticks(at, list(table["strategy"]))
     rows(ax, len(table))

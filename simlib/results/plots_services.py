@@ -140,7 +140,7 @@ def blind_spots_map(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     services = list(dict.fromkeys(frame["service"]))
     failures = list(dict.fromkeys(frame["failure"]))
     if ax is None:
-        size = (1.5 + 1.5 * len(failures), 1 + 0.52 * len(services))
+        size = (1.3 + 1.6 * len(failures), 1 + 0.52 * len(services))
         ax = plt.subplots(figsize=size, layout="constrained")[1]
     most = max(float((frame["harmed"] / frame["devices"]).max()), 1e-9)
     stopped = dict.fromkeys(failures, 0)
@@ -158,7 +158,7 @@ def blind_spots_map(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
                 ax.add_patch(
                     Rectangle((column - 0.46, row - 0.44), 0.92, 0.88, fill=False, ec="black", ls=line)
                 )
-            ax.text(column, row, _cell(cell, harm), ha="center", va="center", fontsize=8)
+            ax.text(column, row, _cell(cell, harm), ha="center", va="center", fontsize=7.5)
     ax.set(xlim=(-0.5, len(failures) - 0.5), ylim=(len(services) - 0.5, -0.5))
     ax.set_xticks(range(len(failures)), failures)
     ax.set_yticks(range(len(services)), services)

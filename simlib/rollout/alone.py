@@ -2,8 +2,9 @@
 
 It carries out what the policy decides, and logs it. At a service that pushes, OPEN lets a whole group have
 the release and RELEASE the first so many of it, at the time of the decision. At one that is asked, a permit
-decided at t lets in from t + 1 on who knocks (the one decided at 0 from 0 on), and devices knock all the
-time, in order of number. Devices are numbered from 0 and fill the groups in that order.
+decided at a tick t lets in from t + 1 on who knocks (the one decided at 0 from 0 on), one decided at a knock
+from that knock on, and devices knock all the time, in order of number. Devices are numbered from 0 and fill
+the groups in that order.
 """
 
 from __future__ import annotations
@@ -93,7 +94,12 @@ class Rollout:
         if self.pull and (self._holding or self._anyone_waits()):
             self._door_ms = now + (now > 0)
 
-    def _carry_out(self, now: int, action: Action) -> None:
+    def _question(self, now: int) -> None:
+        """A device knocks that no permit covers."""
+        for action in self.asked.knock(now):
+            self._carry_out(now, action, at_knock=True)
+
+    def _carry_out(self, now: int, action: Action, at_knock: bool = False) -> None:
         verb, group = action.verb, action.group
         if verb not in _OPENING:
             self.decisions.append(
@@ -106,8 +112,9 @@ class Rollout:
         may = self.sizes[group] if verb is Verb.OPEN else min(action.count, self.sizes[group])
         if (verb is Verb.OPEN or action.count > 0) and (verb, group) not in self._opened:
             self._opened.add((verb, group))
-            (self._holding if self.pull else self.decisions).append(
-                Decided(now + (self.pull and now > 0), "open", group, action.detail)
+            later = self.pull and not at_knock
+            (self._holding if later else self.decisions).append(
+                Decided(now + (later and now > 0), "open", group, action.detail)
             )
         if self.pull:
             self.permits[group] = may
@@ -144,11 +151,22 @@ class Rollout:
         return self.asked.wants_knock or any(map(self._room, range(len(self.sizes))))
 
     def _let_in(self, now: int) -> None:
-        """Those who knock all the time, the lowest number first, as far as the permits reach."""
+        """Those who knock all the time, the lowest number first, as far as the permits reach.
+
+        Who is turned away knocks again in the next millisecond.
+        """
+        self._admit_all(now)
+        while self._waiting():
+            self._question(now)
+            if not any(map(self._room, range(len(self.sizes)))):
+                break
+            self._admit_all(now)
+        if self._anyone_waits():
+            self._door_ms = now + 1
+
+    def _admit_all(self, now: int) -> None:
         for group in range(len(self.sizes)):
             first = sum(self.released)
             count = min(self._room(group), self._firsts[-1] - first)
             if count:
                 self._release(now, group, range(first, first + count))
-        if self._waiting():
-            self.asked.knock(now)

@@ -34,7 +34,6 @@ class Asked:
         self._views: list[GroupView | None] = [None] * len(self._sizes)
         self._armed: dict[int, list[tuple[Counter, int]]] = {}
         self._news: list[Message] = []
-        self._knocked = False
         self._asked_ms = -1
         self.wants_knock = False
         self.due_ms: int | None = 0
@@ -62,18 +61,19 @@ class Asked:
         self._counts[group]["released"] += count
         self._views[group] = None
 
-    def knock(self, now_ms: int) -> None:
-        """A device knocked in vain."""
-        if self.wants_knock:
-            self._knocked = True
-            self._ask_at(now_ms)
+    def knock(self, now_ms: int) -> tuple[Action, ...]:
+        """What the policy decides about a knock without a permit; nothing if it does not care."""
+        return self._ask(now_ms, knocked=True) if self.wants_knock else ()
 
     def ask(self, now_ms: int) -> tuple[Action, ...]:
         """What the policy decides at `due_ms`, which `now_ms` must be."""
-        seen = View(now_ms, tuple(map(self.view, range(len(self._sizes)))), tuple(self._news), self._knocked)
+        self._asked_ms = now_ms
+        return self._ask(now_ms, knocked=False)
+
+    def _ask(self, now_ms: int, knocked: bool) -> tuple[Action, ...]:
+        seen = View(now_ms, tuple(map(self.view, range(len(self._sizes)))), tuple(self._news), knocked)
         self._news.clear()
-        self._knocked = False
-        self._asked_ms, self.due_ms = now_ms, None
+        self.due_ms = None
         decision = self._policy.decide(seen)
         wake = decision.wake
         self.wants_knock = wake.knock

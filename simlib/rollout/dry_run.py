@@ -2,7 +2,7 @@
 
 What happened, happened: the log's devices came, began and reported as they did under whoever decided then,
 and the policy judges what it is shown of it. Its deadline runs from a device's start in the log. At a service
-that is asked, a device's first row is its knock, in vain where the policy has no permit for it.
+that is asked, a device's first row is its knock, of which the policy may learn where it has no permit for it.
 
 Who a stop would have spared: of CANCEL those that began later in the log (or reported an end later, without
 a word about a beginning), of DISABLE those that were offered the release later, of PAUSE the latter in groups
@@ -155,6 +155,11 @@ class _LogRollout(EventRollout):
         super()._ask(now)
         self._count()
 
+    def _question(self, now: int) -> None:
+        self._count()
+        super()._question(now)
+        self._count()
+
     def _count(self) -> None:
         """Note what is known by now, for the decisions that have been logged since."""
         if len(self.by_then) < len(self.decisions):
@@ -162,11 +167,11 @@ class _LogRollout(EventRollout):
             counts = tuple(sum(getattr(group, name) for group in seen) for name in COUNTED)
             self.by_then += [counts] * (len(self.decisions) - len(self.by_then))
 
-    def _carry_out(self, now: int, action: Action) -> None:
+    def _carry_out(self, now: int, action: Action, at_knock: bool = False) -> None:
         if action.verb in STOPS and not self._stopped:
             self._stopped = True
             self.opened_by_stop = frozenset(group for _, group in self._opened)
-        super()._carry_out(now, action)
+        super()._carry_out(now, action, at_knock)
 
     def _take(self, event: Event) -> None:
         if self.pull and not self._told[event.device]:
@@ -178,7 +183,7 @@ class _LogRollout(EventRollout):
 
     def _knock(self, now: int, device: int) -> None:
         if self.pull and not self._room(self.group_of(device)):
-            self.asked.knock(now)
+            self._question(now)
 
 
 def _stop(rollout: _LogRollout, place: int, log: Sequence[Event]) -> Stop:

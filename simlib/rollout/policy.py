@@ -14,8 +14,8 @@ the first so many of a group in the fleet's order of release (RELEASE); each com
 service that is asked (`Policy.pull`) every device of the fleet knocks at each of its check-ins until it is
 admitted, and an ADMIT is a permit that the clock enforces by itself: the next to knock are let in until so
 many of the group have been. What a policy decides at a tick holds for events after it. With `Wake.knock`, a
-knock that no permit covers has the policy asked at once, in the middle of its millisecond, beside the questions
-at ticks; what it permits then holds for that knock already.
+knock that no permit covers has the policy asked at once, in the middle of its millisecond, beside the
+questions at ticks; what it permits then holds for that knock already.
 """
 
 from __future__ import annotations

@@ -93,11 +93,16 @@ class EventRollout(Rollout):
         """Nothing at a service that pushes, whose words of no meaning these are."""
         if not self.pull or self._told[device]:
             return
-        group = next((g for g in range(len(self.sizes)) if self._room(g)), None)
+        group = self._open_group()
         if group is None:
-            self.asked.knock(now)
-        else:
+            self._question(now)
+            group = self._open_group()
+        if group is not None:
             self._admit(now, group, device)
+
+    def _open_group(self) -> int | None:
+        """The first group with a permit left."""
+        return next((group for group in range(len(self.sizes)) if self._room(group)), None)
 
     def _admit(self, now: int, group: int, device: int) -> None:
         self._book(now, group, 1)
@@ -120,13 +125,13 @@ class EventRollout(Rollout):
         return len(self._told) - self._next_waiting
 
     def _let_in(self, now: int) -> None:
-        if self._knocks_listed:
-            return
+        if not self._knocks_listed:
+            super()._let_in(now)
+
+    def _admit_all(self, now: int) -> None:
         for group in range(len(self.sizes)):
             while self._room(group) and self._waiting():
                 self._admit(now, group, self._next_waiting)
-        if self._waiting():
-            self.asked.knock(now)
 
     def _set_timers(self, event: Event) -> None:
         started = int(event.told) & _STARTED and self._deadline_ms > 0

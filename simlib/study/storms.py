@@ -192,7 +192,7 @@ def storm_fleet(event: str, devices: int = 3000) -> Scenario:
         "schema": 1,
         "name": event,
         "devices": devices,
-        "horizon": "1 d",
+        "horizon": "16 h",
         "timeline": FINE_MS,
         "release": {"size": "480 KiB", "payload": "full", "encrypted": False},
         "links": [

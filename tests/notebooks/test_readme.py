@@ -70,7 +70,7 @@ def test_the_lines_of_a_console_block_work_one_after_another(lines, folder, caps
 @pytest.mark.parametrize("line", [line for lines in CONSOLE for line in lines])
 def test_every_option_of_a_line_is_one_its_command_knows(line, capsys):
     words = shlex.split(line)[1:]
-    commands = words[: 2 if words[0] in ("keys", "image", "delta", "device", "firmware") else 1]
+    commands = words[: 2 if words[0] in ("keys", "image", "delta", "device", "firmware", "policy", "gate") else 1]
     assert main([*commands, "--help"]) == 0
     usage = capsys.readouterr().out
     assert all(word in usage for word in words if word.startswith("--")), usage
@@ -96,11 +96,11 @@ def test_every_command_of_the_table_exists_and_none_is_missing(capsys):
         assert main([*words, "--help"]) == 0, words
     capsys.readouterr()
     main(["--help"])
-    listed = re.findall(r"^  ([a-z]+) ", capsys.readouterr().out.partition("Commands:")[2], re.MULTILINE)
+    listed = re.findall(r"^  ([a-z-]+) ", capsys.readouterr().out.partition("Commands:")[2], re.MULTILINE)
     assert {words[0] for words in named} == set(listed)
     for group in {words[0] for words in named if len(words) == 2}:
         main([group, "--help"])
-        below = re.findall(r"^  ([a-z]+) ", capsys.readouterr().out.partition("Commands:")[2], re.MULTILINE)
+        below = re.findall(r"^  ([a-z-]+) ", capsys.readouterr().out.partition("Commands:")[2], re.MULTILINE)
         assert {words[1] for words in named if words[0] == group} == set(below)
 
 

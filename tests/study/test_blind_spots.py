@@ -173,7 +173,8 @@ def test_an_aws_ramp_by_notifications_has_notified_4000_by_minute_38_whatever_it
 
 @pytest.mark.parametrize("failure", ["sound", "silent", "false-success"])
 def test_an_aws_ramp_by_successes_keeps_its_base_rate_until_the_thousandth(plain, failure):
-    ramp = apply(plain.with_({"devices": 6000, "horizon": "1 d"}), "aws-ramp")
+    hourly = {"devices": 6000, "horizon": "1 d"} | {f"cohorts.{n}.wake_period": "1 h" for n in (0, 1)}
+    ramp = apply(plain.with_(hourly), "aws-ramp")
     config = json.loads(ramp.spec.rollout.config.replace("OfNotifiedThings", "OfSucceededThings"))
     devices = under(ramp, "aws-iot", failure, DEADLY, **config).devices
     per_minute = devices["released_ms"].value_counts()

@@ -224,6 +224,8 @@ def translate(spec: ScenarioSpec) -> Translation:
     if gates:
         document["monitoringRule"], said = _rule(gates)
         lost += said
+        if (sample := max(group.min_sample for group in gates)) > 1:
+            document["simlib"] = {"minSample": sample}
     lost += calendar.lost_from(spec, ("soak", "error_threshold"), "the next ring opens by the calendar")
     return Translation(document, tuple(lost))
 
@@ -251,7 +253,9 @@ def _rule(gates: list[GroupSpec]) -> tuple[Document, list[str]]:
         "of failures, not above a threshold",
     ]
     if any(group.min_sample > 1 for group in gates):
-        lost.append("rollout.groups.*.min_sample: the rule has no minimum sample (see simlib.minSample)")
+        lost.append(
+            "rollout.groups.*.min_sample: the service's rule has no minimum sample; simlib.minSample stands in"
+        )
     return {"signal": "rollback", "threshold": threshold, "action": "pauseDeployment"}, lost
 
 

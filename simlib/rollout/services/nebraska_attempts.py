@@ -16,6 +16,7 @@ forgotten like the others.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 from simlib.rollout.policy import Message, Told
 from simlib.scenario.leaves import DAY
@@ -47,41 +48,50 @@ class Attempts:
         self.running = 0
         self.timed_out = 0
         self.ended = 0
-        self.forgotten = 0  # not ended, and silent for a day
+        # Not ended, and silent for a day: they count again if they are heard of again.
+        self.away_recent = 0  # ended ones too
+        self.away_running = 0
+        self.away_timed_out = 0
         self._period_ms = period_ms
         self._timeout_ms = timeout_ms
         self._ended_stay = ended_stay
+        self._end_heard_ms = 0  # when one that has ended was last heard of
         self._of: dict[int, _Attempt] = {}
         # Each in the order of time: (since, device).
         self._granted: deque[tuple[int, int]] = deque()
         self._started: deque[tuple[int, int]] = deque()
         self._heard: deque[tuple[int, int]] = deque()
 
-    def hear(self, message: Message) -> None:
-        """Take in one message; messages come in the order of time."""
-        time_ms, device = message.time_ms, message.device
-        told = int(message.told)
-        attempt = self._of.get(device)
-        if told & _OFFERED and (attempt is None or attempt.ended):
-            if attempt is not None:
+    def hear(self, news: Iterable[Message]) -> None:
+        """Take in messages, in the order of time; no earlier than the last call of `advance`."""
+        attempts, stay = self._of, self._ended_stay
+        granted, started, heard = self._granted, self._started, self._heard
+        for time_ms, device, flags in news:
+            told = int(flags)
+            attempt = attempts.get(device)
+            if told & _OFFERED and (attempt is None or attempt.ended):
+                if attempt is not None:
+                    self._count(attempt, -1)
+                attempt = attempts[device] = _Attempt(time_ms)
+                self.recent += 1
+                self.running += 1
+                granted.append((time_ms, device))
+                started.append((time_ms, device))
+                heard.append((time_ms, device))
+            elif attempt is None:
+                continue
+            ends = told & _ENDS and not attempt.ended
+            if ends or not attempt.known:
                 self._count(attempt, -1)
-            attempt = self._of[device] = _Attempt(time_ms)
-            self._count(attempt, 1)
-            self._granted.append((time_ms, device))
-            self._started.append((time_ms, device))
-            self._heard.append((time_ms, device))
-        elif attempt is None:
-            return
-        ends = bool(told & _ENDS) and not attempt.ended
-        if ends or not attempt.known:
-            self._count(attempt, -1)
-            attempt.known = True
-            attempt.ended = attempt.ended or ends
-            self._count(attempt, 1)
-        if attempt.heard_ms != time_ms or ends:
-            attempt.heard_ms = time_ms
-            if not attempt.ended or not self._ended_stay:
-                self._heard.append((time_ms, device))
+                attempt.known = True
+                attempt.ended = attempt.ended or bool(ends)
+                self._count(attempt, 1)
+            if attempt.ended:
+                self._end_heard_ms = time_ms
+            if attempt.heard_ms != time_ms or ends:
+                attempt.heard_ms = time_ms
+                if not attempt.ended or not stay:
+                    heard.append((time_ms, device))
 
     def advance(self, to_ms: int) -> None:
         """Bring the counts to what a poll at `to_ms` sees; no earlier than the last message or call."""
@@ -110,25 +120,48 @@ class Attempts:
                 attempt.known = False
                 self._count(attempt, 1)
 
-    def next_change(self) -> int | None:
-        """The first time after the last `advance` at which a count may change without a message."""
-        granted, started, heard = self._granted, self._started, self._heard
-        while started and self._timer_is_off(*started[0]):
+    def most_recent(self) -> int:
+        """The most that can be recent from now on if nothing more is granted."""
+        return self.recent + self.away_recent
+
+    def most_running(self) -> int:
+        """The most that can be in progress from now on if nothing more is granted."""
+        return self.running + self.away_running
+
+    def not_ended(self) -> int:
+        """The most that can be in progress and timed out together if nothing more is granted."""
+        return self.most_running() + self.timed_out + self.away_timed_out
+
+    def fewer_recent_ms(self, most: int) -> int | None:
+        """Of `most` or more recent ones, before when there will not be fewer; None: never."""
+        if most <= 0:
+            return None
+        period_ms = self._period_ms
+        if period_ms <= DAY:  # nobody is forgotten before that
+            return self._granted[self.recent - most][0] + period_ms
+        return self._first_forgotten_ms(self._granted[0][0] + period_ms)
+
+    def fewer_running_ms(self, most: int) -> int | None:
+        """Of `most` or more in progress, before when there will not be fewer unless one ends; None: never."""
+        if most <= 0:
+            return None
+        started, timeout_ms = self._started, self._timeout_ms
+        while self._timer_is_off(*started[0]):
             started.popleft()
+        if timeout_ms < DAY:
+            return started[self.running - most][0] + timeout_ms + 1
+        return self._first_forgotten_ms(started[0][0] + timeout_ms + 1)
+
+    def none_ended_ms(self) -> int | None:
+        """Of one or more that have ended, before when they will not all be forgotten; None: never."""
+        return None if self._ended_stay else self._end_heard_ms + DAY
+
+    def _first_forgotten_ms(self, latest_ms: int) -> int:
+        """When the next one may be forgotten, at most `latest_ms`."""
+        heard = self._heard
         while heard and self._was_heard_since(*heard[0]):
             heard.popleft()
-        times = []
-        if granted:
-            times.append(granted[0][0] + self._period_ms)
-        if started:
-            times.append(started[0][0] + self._timeout_ms + 1)
-        if heard:
-            times.append(heard[0][0] + DAY)
-        return min(times, default=None)
-
-    def soonest(self) -> int:
-        """How long after a grant a count may first change by itself [ms]."""
-        return min(self._period_ms, self._timeout_ms + 1, DAY)
+        return min(heard[0][0] + DAY, latest_ms) if heard else latest_ms
 
     def _timer_is_off(self, since: int, device: int) -> bool:
         attempt = self._of[device]
@@ -143,7 +176,14 @@ class Attempts:
 
     def _count(self, attempt: _Attempt, by: int) -> None:
         if not attempt.known:
-            self.forgotten += by * (not attempt.ended)
+            if attempt.recent:
+                self.away_recent += by
+            if attempt.ended:
+                return
+            if attempt.late:
+                self.away_timed_out += by
+            else:
+                self.away_running += by
             return
         if attempt.recent:
             self.recent += by
