@@ -57,7 +57,8 @@ def compare(
         str | None,
         typer.Option(
             metavar="A,B,...",
-            help="Take each scenario under each of these: names, TOML files, or own for its own rollout.",
+            help="Take each scenario under each of these: names, TOML files, services (its own groups "
+            "there), or own.",
         ),
     ] = None,
     baseline: Annotated[

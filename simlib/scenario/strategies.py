@@ -5,6 +5,8 @@ come, a table ``[transfer]`` (``hold_off``, ``jitter``). Its policy, configurati
 of the scenario's; of the other keys those that the file sets. What it leaves out stays the fleet's own: the
 window and whose clock it goes by, the deadline. The scenario keeps its name.
 
+The name of an update service is a strategy too: the scenario's own groups as that service would have them.
+
 Numbers have their sources in ``[sources]``, as in a preset; patterns are keys of the scenario.
 """
 
@@ -23,7 +25,7 @@ from simlib.scenario.datafiles import data_path
 from simlib.scenario.leaves import Table, Texts
 from simlib.scenario.reading import absolute_files, read_table
 from simlib.scenario.scenario import Scenario
-from simlib.scenario.schema import RolloutTable, TransferTable
+from simlib.scenario.schema import POLICIES, RolloutTable, TransferTable
 from simlib.scenario.toml_text import one_line, read_toml, shown
 
 _REPLACED: Final[Mapping[str, object]] = {"policy": "staged", "config": "", "groups": [{}]}
@@ -55,12 +57,15 @@ def strategy_names() -> tuple[str, ...]:
 
 
 def load_strategy(name_or_path: str | os.PathLike[str]) -> Strategy:
-    """The strategy of that name, or the TOML file at that path, which is named after the file.
+    """The strategy of that name, a service's, or the TOML file at that path, which is named after the file.
 
     A ``rollout.config`` that names a JSON file is found beside the strategy. Raises `InputError`: one line
     with the file, the key, what was found and what was expected.
     """
     named = os.fspath(name_or_path)
+    if named in POLICIES and isinstance(name_or_path, str):
+        changes = {"rollout.policy": named, "rollout.config": ""}
+        return Strategy(named, f"the scenario's own groups under {named}", changes, {})
     if isinstance(name_or_path, str) and _is_name(named):
         path, source = _shipped(named), f"strategy {named}"
     else:
@@ -81,7 +86,7 @@ def apply(scenario: Scenario, strategy: Strategy | str | os.PathLike[str]) -> Sc
     kept = {
         pattern: text
         for pattern, text in scenario.spec.sources
-        if pattern.split(".")[:2] != ["rollout", "groups"]
+        if "rollout.groups" not in strategy.changes or pattern.split(".")[:2] != ["rollout", "groups"]
     }
     changes = {**strategy.changes, "sources": kept | dict(strategy.sources)}
     return scenario.with_(changes, source=f"{scenario.name} under {one_line(strategy.name)}")
@@ -115,5 +120,6 @@ def _shipped(name: str) -> Path:
     near = get_close_matches(name, names, n=1)
     hint = f"; nearest is {near[0]}" if near else ""
     raise InputError(
-        f"{shown(name)}: found no strategy and no file of that name, expected one of {', '.join(names)}{hint}"
+        f"{shown(name)}: found no strategy and no file of that name, expected one of {', '.join(names)}, "
+        f"or a service{hint}"
     )

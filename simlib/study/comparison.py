@@ -43,7 +43,8 @@ REPLICATIONS: Final = 20
 class Comparison:
     """`scenarios` (objects, presets or files; a mapping names them), each under each of `strategies` if any.
 
-    A strategy is an object, a name, a file, or ``"own"``: the scenario's own rollout. What is compared are
+    A strategy is an object, a name, a file, a service (the scenario's own groups there), or ``"own"``: the
+    scenario's own rollout. What is compared are
     the strategies within each scenario, or the scenarios where there are no strategies; the first is the
     baseline unless `baseline` names another. `engine`, `measure`, `replications` and `seeds` are as for
     `Study`. Like a study, a comparison never changes. Raises `InputError`.

@@ -38,6 +38,7 @@ class Oracle:
     """A rollout of `sizes`, devices filling the groups in order; subclasses are services."""
 
     interval_ms = 1
+    hears_at_once = False  # what a device says when it is let in counts for the next one
     words: dict[str, str] = {}  # a service's status -> offered, started, succeeded, failed, silent, skipped
 
     def __init__(self, sizes: Sequence[int], behave: Behaviour, rows: Sequence[Row] = ()) -> None:
@@ -130,7 +131,11 @@ class Oracle:
         self.releases.append((now, count + len(devices), total + len(devices)))
         for device in devices:
             for row in self.behave(now, device):
-                self._expect(row)
+                if row.time_ms == now and self.hears_at_once:
+                    self.report(now, row)
+                    self._look_at(now)
+                else:
+                    self._expect(row)
 
     def say(self, now: int, decision: str, group: int | None) -> None:
         self.decisions.append((now, decision, group))
@@ -167,7 +172,9 @@ class AwsIot(Oracle):
         "ALL": ("failed", "rejected", "silent"),
     }
 
-    def __init__(self, config: dict[str, Any], devices: int, behave: Behaviour, rows: Sequence[Row] = ()) -> None:
+    def __init__(
+        self, config: dict[str, Any], devices: int, behave: Behaviour, rows: Sequence[Row] = ()
+    ) -> None:
         super().__init__((devices,), behave, rows)
         rollout = config.get("jobExecutionsRolloutConfig", {})
         self.maximum = rollout.get("maximumPerMinute", 1000)
@@ -226,7 +233,9 @@ class AwsIot(Oracle):
     def decide(self, now: int) -> None:
         if self.over:
             return
-        if now % MINUTE == 1:  # the minute has begun, and whoever was notified last may have succeeded at once
+        if (
+            now % MINUTE == 1
+        ):  # the minute has begun, and whoever was notified last may have succeeded at once
             self.this_minute = self.rate()
         executed = sum(verdict is not None for verdict in self.verdict)
         for criterion in self.criteria:
@@ -266,7 +275,9 @@ class HawkBit(Oracle):
         "canceled": "skipped",
     }
 
-    def __init__(self, config: dict[str, Any], devices: int, behave: Behaviour, rows: Sequence[Row] = ()) -> None:
+    def __init__(
+        self, config: dict[str, Any], devices: int, behave: Behaviour, rows: Sequence[Row] = ()
+    ) -> None:
         self.groups = config["groups"]
         sizes = self.cut(devices, [Fraction(str(group["targetPercentage"])) for group in self.groups])
         assert sizes is not None
@@ -319,7 +330,11 @@ class HawkBit(Oracle):
         completed = self.everybody_has_ended(number)
         threshold = Fraction(int(group["successCondition"]["expression"]), 100)
         if completed or total == 0 or Fraction(finished, total) >= threshold:
-            child = number + 1 if number + 1 < len(self.sizes) and self.states[number + 1] == "SCHEDULED" else None
+            child = (
+                number + 1
+                if number + 1 < len(self.sizes) and self.states[number + 1] == "SCHEDULED"
+                else None
+            )
             if child is not None:
                 if group["successAction"]["action"] == "NEXTGROUP":
                     self.start(now, child)
@@ -350,7 +365,9 @@ class Azure(Oracle):
         "Incompatible": "skipped",
     }
 
-    def __init__(self, config: dict[str, Any], devices: int, behave: Behaviour, rows: Sequence[Row] = ()) -> None:
+    def __init__(
+        self, config: dict[str, Any], devices: int, behave: Behaviour, rows: Sequence[Row] = ()
+    ) -> None:
         super().__init__((devices,), behave, rows)
         self.failure = config.get("rollbackPolicy", {}).get("failure")
         self.over = False
@@ -379,11 +396,11 @@ class Azure(Oracle):
 class Staged(Oracle):
     """simlib's own groups with gates of the kind "threshold": all durations in milliseconds."""
 
-    words = {
-        word: word for word in ("offered", "started", "succeeded", "failed", "skipped")
-    }
+    words = {word: word for word in ("offered", "started", "succeeded", "failed", "skipped")}
 
-    def __init__(self, config: dict[str, Any], devices: int, behave: Behaviour, rows: Sequence[Row] = ()) -> None:
+    def __init__(
+        self, config: dict[str, Any], devices: int, behave: Behaviour, rows: Sequence[Row] = ()
+    ) -> None:
         self.interval_ms = config["interval"]
         self.deadline_ms = config["deadline"]
         self.groups = config["groups"]
@@ -426,7 +443,9 @@ class Staged(Oracle):
 
     def has_soaked(self, now: int) -> bool:
         group, size = self.groups[self.newest], self.sizes[self.newest]
-        enough = self.count("succeeded", group=self.newest) >= Fraction(str(group["success_threshold"])) * size
+        enough = (
+            self.count("succeeded", group=self.newest) >= Fraction(str(group["success_threshold"])) * size
+        )
         if self.passed_at is None and (enough or self.everybody_has_ended(self.newest)):
             self.passed_at = now
             self._look_at(now + group["soak"])

@@ -144,5 +144,18 @@ def test_at_a_service_that_is_asked_who_came_without_a_permit_knocked_in_vain_an
 
     log = [Event(t, t, Told.FAILED) for t in (1, 2, 3)] + [Event(4, 4, KNOCK), Event(5, 4, Told.OFFERED)]
     found = dry_run(Ruled(rule, pull=True), (5,), log)
-    assert asked == [(0, False, 0, 0), (3, True, 3, 3), (4, True, 3, 3), (5, True, 4, 3)]
+    assert asked == [(0, False, 0, 0), (3, True, 2, 2), (4, True, 3, 3), (5, True, 3, 3)]
     assert [(d.time_ms, d.decision) for d in found.decisions] == [(0, "open")]
+
+
+def test_a_stop_at_a_knock_comes_with_what_was_known_before_the_device():
+    def rule(view: View) -> Decision:
+        if view.knocked:
+            return act(Verb.DISABLE, None)
+        return act(Verb.ADMIT, 0, 2, Wake(knock=True))
+
+    log = [Event(7, device, Told.FAILED) for device in range(3)] + [Event(8, 3, Told.FAILED)]
+    found = dry_run(Ruled(rule, pull=True), (5,), log)
+    assert stop_of(found) == (7, "disable")
+    assert found.by_then[found.stop.place] == (2, 0, 0, 2, 0)
+    assert found.stop.offered_later == 1

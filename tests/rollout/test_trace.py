@@ -108,7 +108,31 @@ def test_who_knocks_in_vain_has_the_policy_asked_if_it_cares():
 
     policy = Ruled(rule, pull=True)
     assert log(trace(policy, (3,))) == [(0, "open", 0), (101, "disable", None)]
+    assert policy.asked == [0, 100, 101]
     assert log(trace(Ruled(rule, pull=True), (2,))) == [(0, "open", 0)]  # nobody is left to knock
+
+
+def test_who_knocks_all_the_time_is_asked_about_at_once_and_goes_on_while_there_is_room():
+    def rule(view: View) -> Decision:
+        released = view.groups[0].released
+        if view.knocked and released < 8:
+            return act(Verb.ADMIT, 0, released + 3, Wake(knock=True))
+        return Decision(wake=Wake(at_ms=view.now_ms + 50) if view.knocked else Wake(knock=True))
+
+    policy = Ruled(rule, pull=True, wants_news=True)
+    traced = trace(policy, (20,), until_ms=51)
+    # At 0 three times three; the fourth knock is told to wait, and at 51 one knocks in vain again.
+    assert rows(traced) == [(0, 9, 9)]
+    assert policy.asked == [0, 0, 0, 0, 0, 50, 51]
+
+
+def test_a_knock_in_vain_that_is_still_of_interest_comes_again_in_the_next_millisecond():
+    def rule(view: View) -> Decision:
+        if view.now_ms < 3:
+            return Decision(wake=Wake(knock=True))
+        return act(Verb.ADMIT, 0, 9)
+
+    assert rows(trace(Ruled(rule, pull=True), (9,))) == [(3, 9, 9)]
 
 
 def test_the_news_are_each_devices_messages_since_the_last_question():

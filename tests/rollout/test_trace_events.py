@@ -132,9 +132,64 @@ def test_devices_that_knock_are_let_in_in_order_of_their_rows_as_far_as_the_perm
         Event(t, device, KNOCK) for t, device in ((5, 7), (5, 2), (6, 7), (8, 4), (8, 5), (9, 5), (9, 6))
     ]
     traced = trace(Ruled(rule, pull=True, wants_news=True), (4, 4), knocks)
-    assert rows(traced) == [(5, 2, 2), (9, 1, 3)]
-    assert log(traced) == [(0, "open", 0), (9, "open", 1)]
-    assert heard == [7, 2, 5]
+    assert rows(traced) == [(5, 2, 2), (8, 1, 3)]
+    assert log(traced) == [(0, "open", 0), (8, "open", 1)]
+    assert heard == [7, 2, 4]
+
+
+def asking(answers: dict[int, Decision], events: list[Event], **attributes: object):
+    """Who is let in, what is logged, and every question: at a tick or a knock, the news so far, admitted.
+
+    The policy permits one device at 0 and asks about every knock; `answers` are those to its questions.
+    """
+    seen: list[tuple[int, bool, list[int], int]] = []
+
+    def rule(view: View) -> Decision:
+        seen.append((view.now_ms, view.knocked, [m.device for m in view.news], view.groups[0].released))
+        if len(seen) - 1 in answers:
+            return answers[len(seen) - 1]
+        return act(Verb.ADMIT, 0, 1, Wake(knock=True)) if len(seen) == 1 else Decision(wake=Wake(knock=True))
+
+    policy = Ruled(rule, pull=True, wants_news=True, **attributes)
+    return trace(policy, (9, 9), events, 500), seen
+
+
+def test_a_knock_without_a_permit_is_asked_about_at_once_with_what_came_before_it_and_is_let_in_itself():
+    events = [Event(5, 3, KNOCK), Event(5, 3, Told.FAILED), Event(5, 4, KNOCK), Event(5, 5, KNOCK)]
+    events += [Event(5, 3, Told.STARTED), Event(5, 6, KNOCK)]
+    two_more = act(Verb.ADMIT, 0, 3, Wake(knock=True))
+    traced, seen = asking({1: two_more}, events)
+    assert seen == [(0, False, [], 0), (5, True, [3, 3], 1), (5, True, [4, 5, 3], 3)]
+    assert rows(traced) == [(5, 3, 3)]
+
+
+def test_a_question_at_a_knock_is_beside_those_at_ticks_and_brings_a_wake_of_its_own():
+    one_more = act(Verb.ADMIT, 0, 2, Wake(at_ms=7))
+    traced, seen = asking({1: one_more}, [Event(7, 0, KNOCK), Event(7, 1, KNOCK), Event(7, 2, KNOCK)])
+    assert [(t, knocked) for t, knocked, *_ in seen] == [(0, False), (7, True), (7, False)]
+    assert seen[2][2:] == ([1], 2) and rows(traced) == [(7, 2, 2)]
+    # The wake that was declared before holds no longer.
+    early = {0: act(Verb.ADMIT, 0, 0, Wake(at_ms=10, knock=True)), 1: Decision(wake=Wake(at_ms=30))}
+    _, seen = asking(early, [Event(4, 0, KNOCK), Event(4, 1, KNOCK)], interval_ms=10)
+    assert [(t, knocked) for t, knocked, *_ in seen][:3] == [(0, False), (4, True), (30, False)]
+
+
+def test_what_is_decided_at_a_knock_is_booked_at_its_time_and_what_is_at_a_tick_from_the_next_on():
+    answers = {
+        1: Decision((*act(Verb.ADMIT, 1, 1).actions, *act(Verb.PAUSE, 0).actions), Wake(at_ms=8)),
+        2: act(Verb.ADMIT, 0, 5),
+    }
+    knocks = [Event(6, 0, KNOCK), Event(6, 1, KNOCK), Event(8, 2, KNOCK), Event(9, 3, KNOCK)]
+    traced, _ = asking(answers, knocks)
+    assert log(traced) == [(0, "open", 0), (6, "open", 1), (6, "pause", 0)]
+    assert rows(traced) == [(6, 2, 2), (9, 1, 3)]
+
+
+def test_a_knock_that_stops_the_rollout_is_turned_away_with_all_after_it():
+    knocks = [Event(6, 0, KNOCK), Event(6, 1, KNOCK), Event(6, 2, KNOCK)]
+    traced, seen = asking({1: act(Verb.DISABLE, None)}, knocks)
+    assert log(traced) == [(0, "open", 0), (6, "disable", None)]
+    assert rows(traced) == [(6, 1, 1)] and len(seen) == 2
 
 
 def test_a_device_belongs_to_the_group_that_let_it_in_the_lowest_with_room_first():

@@ -172,3 +172,11 @@ def test_the_canary_of_cautious_sees_one_failure_in_two_hundred(fleet: Scenario)
     devices = 120_000 * (first.share or 0)
     assert 1 - (1 - 0.005) ** int(devices) >= 0.95
     assert first.gate == "sprt" and first.error_threshold < first.gate_bad
+
+
+def test_a_services_name_is_the_scenarios_own_groups_under_that_service():
+    scenario = Scenario.load("escooter-120k")
+    laid = apply(scenario, "hawkbit")
+    assert laid.spec.rollout.policy == "hawkbit" and laid.spec.rollout.config == ""
+    assert laid.spec.rollout.groups == scenario.spec.rollout.groups
+    assert laid.spec.sources == scenario.spec.sources
