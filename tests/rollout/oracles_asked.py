@@ -78,9 +78,9 @@ class Nebraska(Oracle):
     """Nebraska (b4): rules 0 to 7 at each update check of each instance, in order of the rows.
 
     An instance that has reported an error is not granted the same version again, as simlib counts a device's
-    first verdict. `dead` instances are not heard of again once they were granted, and where all are `quiet` those
-    that were granted only report, and do not check. Without checks among the rows
-    every instance checks all the time, in order of number, before the other reports of a millisecond.
+    first verdict. `dead` instances are not heard of again once they were granted, and where all are `quiet`
+    those that were granted only report, and do not check. Without checks among the rows every instance checks
+    all the time, in order of number, before the other reports of a millisecond.
     """
 
     hears_at_once = True

@@ -190,6 +190,36 @@ def test_N3_a_silent_canary_disables_the_group_at_the_next_check():
     assert server.at(2 * DAY, [1, 2, 3]) == []
 
 
+def test_a_permit_of_safe_mode_leaves_room_for_those_that_may_yet_time_out():
+    server = Server(group(policy_safe_mode=True, policy_max_updates_per_period=3), 9)
+    server.at(0, [0])
+    server.at(MINUTE, reports=[(0, Told.SUCCEEDED)])
+    assert server.at(20 * MINUTE, [1, 7, 8]) == [1, 7, 8]  # the first one dies, as do those after it
+    server.at(25 * MINUTE, reports=[(7, Told.SUCCEEDED), (8, Told.SUCCEEDED)])
+    assert server.at(100 * MINUTE, [2]) == [2]
+    assert server.at(101 * MINUTE, [3]) == [3]
+    assert server.at(170 * MINUTE, [4]) == [] and server.actions == [(170 * MINUTE, Verb.DISABLE)]
+
+
+def test_a_failure_is_the_first_again_once_those_that_ended_are_forgotten():
+    options = {"disable_on_failed_rollout": True, "ended_check_in": False}
+    server = Server(group(policy_max_updates_per_period=1, simlib=options), 9)
+    server.at(0, [0])
+    server.at(MINUTE, reports=[(0, Told.SUCCEEDED)])
+    assert server.at(16 * MINUTE, [1]) == [1]
+    server.at(12 * HOUR, reports=[(1, Told.STARTED)])
+    server.at(DAY + 5 * MINUTE, reports=[(1, Told.FAILED)])
+    assert server.actions == [(DAY + 5 * MINUTE, Verb.DISABLE)]
+
+
+def test_a_hold_at_the_very_start_that_one_millisecond_lifts():
+    config = replace(group(policy_max_updates_per_period=1), period_ms=1, timeout_ms=0)
+    server = Server(config, 9)
+    assert server.at(0, [0, 1]) == [0]
+    assert server.at(1, [1, 2]) == [1]
+    assert server.at(2, [2]) == [2]
+
+
 def test_an_operator_who_enables_updates_again_is_disabled_again_by_the_next_check():
     server = Server(group(policy_safe_mode=True), 5)
     server.at(0, [0])
@@ -339,27 +369,29 @@ class Naive:
 
 
 OUTCOMES = st.sampled_from([Told.SUCCEEDED, Told.FAILED, None])
-FIRST, BETWEEN = st.integers(0, 60), st.integers(7, 90)  # first check, and time between two checks
+FIRST = st.one_of(st.integers(0, 60), st.integers(0, 600))  # first check
+BETWEEN = st.integers(7, 90)  # two checks
 LIVES = st.tuples(
     st.one_of(st.none(), st.integers(1, 300)),  # from the grant to the start it reports, if it does
     st.integers(1, 200),  # from there to the end
     OUTCOMES,
 )
 DEVICES = st.one_of(
-    st.lists(st.tuples(FIRST, BETWEEN, LIVES), min_size=1, max_size=12),
+    st.lists(st.tuples(FIRST, BETWEEN, LIVES), min_size=1, max_size=16),
     st.tuples(FIRST, BETWEEN, st.lists(LIVES, min_size=1, max_size=12)).map(  # all at the same times
         lambda drawn: [(*drawn[:2], life) for life in drawn[2]]
     ),
 )
+TIMES = st.one_of(st.integers(1, 130), st.integers(1, 400))  # some of them longer than a day
 CONFIGS = st.builds(
     nebraska.NebraskaGroup,
     enabled=st.just(True),
     safe_mode=st.booleans(),
     office_hours=st.just(False),
     timezone=st.just(""),
-    period_ms=st.integers(1, 130),
+    period_ms=TIMES,
     most_per_period=st.sampled_from([0, 1, 2, 3, 5, 900_000]),
-    timeout_ms=st.integers(0, 130),
+    timeout_ms=TIMES.map(lambda time_ms: time_ms - 1),
     start_ms=st.just(MONDAY),
     disable_on_failed_rollout=st.booleans(),
     ended_check_in=st.booleans(),

@@ -253,9 +253,7 @@ def _rule(gates: list[GroupSpec]) -> tuple[Document, list[str]]:
         "of failures, not above a threshold",
     ]
     if any(group.min_sample > 1 for group in gates):
-        lost.append(
-            "rollout.groups.*.min_sample: the service's rule has no minimum sample; simlib.minSample stands in"
-        )
+        lost.append("rollout.groups.*.min_sample: the rule has no minimum sample; simlib.minSample stands in")
     return {"signal": "rollback", "threshold": threshold, "action": "pauseDeployment"}, lost
 
 

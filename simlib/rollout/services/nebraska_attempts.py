@@ -80,12 +80,18 @@ class Attempts:
                 heard.append((time_ms, device))
             elif attempt is None:
                 continue
-            ends = told & _ENDS and not attempt.ended
-            if ends or not attempt.known:
+            ends = bool(told & _ENDS) and not attempt.ended
+            if not attempt.known:
                 self._count(attempt, -1)
                 attempt.known = True
-                attempt.ended = attempt.ended or bool(ends)
                 self._count(attempt, 1)
+            if ends:
+                attempt.ended = True
+                self.ended += 1
+                if attempt.late:
+                    self.timed_out -= 1
+                else:
+                    self.running -= 1
             if attempt.ended:
                 self._end_heard_ms = time_ms
             if attempt.heard_ms != time_ms or ends:
@@ -95,26 +101,29 @@ class Attempts:
 
     def advance(self, to_ms: int) -> None:
         """Bring the counts to what a poll at `to_ms` sees; no earlier than the last message or call."""
-        granted, period_ms = self._granted, self._period_ms
-        while granted and granted[0][0] + period_ms <= to_ms:
+        attempts = self._of
+        granted, before_ms = self._granted, to_ms - self._period_ms
+        while granted and granted[0][0] <= before_ms:
             since, device = granted.popleft()
-            attempt = self._of[device]
+            attempt = attempts[device]
             if attempt.granted_ms == since and attempt.recent:
-                self._count(attempt, -1)
                 attempt.recent = False
-                self._count(attempt, 1)
-        started, timeout_ms = self._started, self._timeout_ms
-        while started and started[0][0] + timeout_ms < to_ms:
+                if attempt.known:
+                    self.recent -= 1
+                else:
+                    self.away_recent -= 1
+        started, before_ms = self._started, to_ms - self._timeout_ms
+        while started and started[0][0] < before_ms:
             since, device = started.popleft()
-            attempt = self._of[device]
+            attempt = attempts[device]
             if attempt.granted_ms == since and not attempt.late:
                 self._count(attempt, -1)
                 attempt.late = True
                 self._count(attempt, 1)
-        heard = self._heard
-        while heard and heard[0][0] + DAY <= to_ms:
+        heard, before_ms = self._heard, to_ms - DAY
+        while heard and heard[0][0] <= before_ms:
             since, device = heard.popleft()
-            attempt = self._of[device]
+            attempt = attempts[device]
             if attempt.heard_ms == since and attempt.known and not self._stays(attempt):
                 self._count(attempt, -1)
                 attempt.known = False

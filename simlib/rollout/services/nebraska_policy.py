@@ -194,7 +194,7 @@ class Nebraska(Policy):
         if config.unlimited:
             return seen.size
         taken = attempts.not_ended() if config.safe_mode else attempts.most_running()
-        return max(min(self._most(), config.most_per_period) - max(taken, attempts.most_recent()), 0)
+        return max(self._most() - max(taken, attempts.most_recent()), 0)
 
     def _until_ms(self) -> int | None:
         """From when on fewer checks may be granted than now; None: never."""

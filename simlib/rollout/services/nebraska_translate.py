@@ -20,7 +20,7 @@ _LOST: Final = (
     "rollout.groups.*.min_sample: no sample is waited for but safe mode's first attempt",
     "rollout.groups.*.soak: became the rate at which all soaks together let the whole fleet through",
     "rollout.interval: the policy is evaluated at each check",
-    "rollout.deadline: the cap of a period caps updates in progress too, so a device that puts the update off "
+    "rollout.deadline: a cap of a period is one of updates in progress too, so a device that puts one off "
     "holds a place until its timeout",
 )
 
