@@ -11,6 +11,7 @@ import typer
 from simlib.cli.files import Force, Json, if_given, read, refuse_existing, whole_number, write
 from simlib.cli.output import complain, say, say_json, say_table
 from simlib.errors import InputError
+from simlib.scenario.json_text import AN_OBJECT
 from simlib.scenario.toml_text import one_line, shown
 
 if TYPE_CHECKING:
@@ -66,8 +67,8 @@ def trace(
     if events is not None:
         text = _text(events, "events as time_ms,device,status")
         further = (STEP_TIMEOUT,) if service.name == "aws-iot" else ()
-        listed = read_events(text, str(events), service.statuses, devices=count, optional=further)
-    sizes = service.sizes(settings, count)
+        listed = read_events(text, str(events), service.words_of(settings), devices=count, optional=further)
+    sizes = service.sizes_of(settings, count, one_line(str(config)))
     made = traced(service.policy(settings, sizes), sizes, listed, until_ms)
     if json:
         say_json(made.document())
@@ -108,14 +109,14 @@ def dry_run(
     rows = read_events(
         _text(log, "a log as time_ms,device,status"),
         str(log),
-        {**PLAIN_WORDS, **service.statuses},
+        {**PLAIN_WORDS, **service.words_of(settings)},
         devices=MOST_DEVICES if given is None else _fleet(devices, given),
         optional=(GROUP, STEP_TIMEOUT) if service.name == "aws-iot" else (GROUP,),
     )
     if not rows:
         raise InputError(f"{log}: found no rows, expected the reports of a past rollout")
     count = 1 + max(row.device for row in rows) if given is None else given
-    sizes = service.sizes(settings, count)
+    sizes = service.sizes_of(settings, count, one_line(str(config)))
     groups = dry.groups_in(rows, len(sizes), count, one_line(str(log)))
     if groups is not None:
         sizes = dry.sizes_of(groups, len(sizes))
@@ -189,7 +190,7 @@ def _check_service(name: object, where: str) -> None:
     from simlib.rollout.registry import service_names
 
     if name not in service_names():
-        raise InputError(f"{where}: found {shown(name)}, expected {_one_of_services()}")
+        raise InputError(f"{where}: found {shown(name, AN_OBJECT)}, expected {_one_of_services()}")
 
 
 def _one_of_services() -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from simlib.rollout.policy import Action, Counter, GroupView, Message, Policy, Told, View
-from simlib.rollout.service import SILENT
+from simlib.rollout.service import SILENT, WITHDRAWN
 
 _COUNTED: Final = {
     int(Told.OFFERED): "offered",
@@ -20,6 +20,7 @@ _COUNTED: Final = {
     int(Told.FAILED): "failed",
     int(Told.SKIPPED): "skipped",
     int(SILENT): "silent",
+    int(WITHDRAWN): "withdrawn",
 }
 
 

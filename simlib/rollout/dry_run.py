@@ -21,15 +21,15 @@ from simlib.errors import InputError
 from simlib.rollout.alone import Decided
 from simlib.rollout.events import Event
 from simlib.rollout.policy import STOPS, Action, Policy, Told, Verb
-from simlib.rollout.replay import EventRollout
-from simlib.rollout.service import SILENT
+from simlib.rollout.replay import EventRollout, Retries
+from simlib.rollout.service import SILENT, WITHDRAWN
 from simlib.rollout.trace import TEN_YEARS_MS
 
 COUNTED: Final = ("offered", "started", "succeeded", "failed", "silent")
 _NEVER: Final = 1 << 62
 _STARTED: Final = int(Told.STARTED)
 _FAILED: Final = int(Told.FAILED)
-_VERDICT: Final = int(Told.SUCCEEDED | Told.FAILED | Told.SKIPPED | SILENT)
+_VERDICT: Final = int(Told.SUCCEEDED | Told.FAILED | Told.SKIPPED | SILENT | WITHDRAWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +176,8 @@ class _LogRollout(EventRollout):
     def _take(self, event: Event) -> None:
         if self.pull and not self._told[event.device]:
             self._knock(event.time_ms, event.device)
+        elif self.pull and not int(event.told):
+            self._hear_of(event.time_ms, event.device)
         if int(event.told):
             if self.pull and not self._told[event.device]:
                 self._book(event.time_ms, self.group_of(event.device), 1)
@@ -192,6 +194,7 @@ def _stop(rollout: _LogRollout, place: int, log: Sequence[Event]) -> Stop:
     devices = sum(rollout.sizes)
     offered, started, began, failed = (array("q", [_NEVER]) * devices for _ in range(4))
     ended = bytearray(devices)
+    retries = Retries(rollout.forgives)
     for event in log:  # in order of time: the first of its kind is the earliest
         told, device, time = int(event.told), event.device, event.time_ms
         if told:
@@ -200,7 +203,7 @@ def _stop(rollout: _LogRollout, place: int, log: Sequence[Event]) -> Stop:
             started[device] = min(started[device], time)
         if told & (_STARTED | _VERDICT):
             began[device] = min(began[device], time)
-        if told & _VERDICT and not ended[device]:
+        if told & _VERDICT and not ended[device] and not retries.forgive(device, told):
             ended[device] = 1
             if told & _FAILED:
                 failed[device] = time

@@ -55,7 +55,7 @@ def _refused(service: Service, document: Document, spec: ScenarioSpec, source: s
     """What the service itself would say to a fleet of this size."""
     config = service.read(document, source)
     try:
-        service.sizes(config, spec.devices)
+        service.sizes_of(config, spec.devices, source)
     except InputError as error:
         return (f"devices: {service.name} refuses this fleet: {error}",)
     return ()

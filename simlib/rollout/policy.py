@@ -40,6 +40,7 @@ class GroupView:
     skipped: int  # reported that they will not update: not eligible, or deferred for good
     vanished: int = 0  # reported success, and have not been heard of since for too long
     released: int = 0  # may have it: of a pulling service's groups those that were admitted
+    withdrawn: int = 0  # the service itself took the release back from them
 
     @property
     def errors(self) -> int:
@@ -54,7 +55,7 @@ class GroupView:
     @property
     def settled(self) -> int:
         """Devices of which nothing more is awaited."""
-        return self.judged + self.skipped
+        return self.judged + self.skipped + self.withdrawn
 
 
 class Told(IntFlag):
@@ -134,7 +135,7 @@ class Counter(StrEnum):
     SKIPPED = "skipped"
     ERRORS = "errors"
     JUDGED = "judged"
-    SETTLED = "settled"  # judged or skipped
+    SETTLED = "settled"  # judged, skipped or withdrawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +166,19 @@ class Policy(ABC):
     - `deadline_ms`: a device that began and has not reported its end by then is silent, a permit the clock
       enforces by itself; 0: no deadline;
     - `pull`: devices knock, and ADMIT lets them in;
-    - `wants_news`: `View.news` is filled.
+    - `wants_news`: `View.news` is filled;
+    - `forgives`: verdicts that the service has retried, each as flags (`FAILED`, or `service.SILENT`) and how
+      many verdicts of these kinds a device is forgiven in all. A verdict is charged to the first budget that
+      names its kind and has something left; then it is not counted, and the device may start again. Only a
+      rollout alone (`simlib.rollout.replay`) goes by this: in a fleet devices try again by themselves, as
+      `Service.dictate` has it.
     """
 
     interval_ms: int = 1
     deadline_ms: int = 0
     pull: bool = False
     wants_news: bool = False
+    forgives: tuple[tuple[Told, int], ...] = ()
 
     @abstractmethod
     def decide(self, view: View) -> Decision:

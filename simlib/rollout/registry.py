@@ -40,7 +40,7 @@ def configured(spec: ScenarioSpec) -> tuple[Service, Any]:
     Raises `InputError` for one that the service would refuse.
     """
     service = service_named(spec.rollout.policy)
-    source = f"{one_line(spec.name)}: rollout.config"
+    source = _source(spec)
     document: Mapping[str, object]
     if spec.rollout.config:
         document = parse_json(spec.rollout.config, source)
@@ -48,6 +48,11 @@ def configured(spec: ScenarioSpec) -> tuple[Service, Any]:
     else:
         document = service.translate(spec).document
     return service, service.read(document, source)
+
+
+def _source(spec: ScenarioSpec) -> str:
+    """Where the configuration of a scenario's rollout stands."""
+    return f"{one_line(spec.name)}: rollout.config"
 
 
 def dictated(spec: ScenarioSpec) -> ScenarioSpec:
@@ -59,7 +64,7 @@ def dictated(spec: ScenarioSpec) -> ScenarioSpec:
     if spec.rollout.policy == "staged":
         return spec
     service, config = configured(spec)
-    sizes = service.sizes(config, spec.devices)
+    sizes = service.sizes_of(config, spec.devices, _source(spec))
     groups = tuple(replace(_ONE_OF_MANY, share=Fraction(size, spec.devices)) for size in sizes)
     written = spec.rollout.config or json_of(service.translate(spec).document)
     rollout = replace(spec.rollout, groups=groups, config=written)
@@ -80,4 +85,4 @@ def make_policy(spec: ScenarioSpec, sizes: tuple[int, ...]) -> Policy:
 def pulls(spec: ScenarioSpec) -> bool:
     """Whether devices knock at the service of a scenario's rollout (see `Policy.pull`)."""
     service, config = configured(spec)
-    return service.policy(config, service.sizes(config, spec.devices)).pull
+    return service.policy(config, service.sizes_of(config, spec.devices, _source(spec))).pull

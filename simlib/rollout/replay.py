@@ -3,7 +3,9 @@
 Rows of one time come first, then the deadlines of that time, then the policy. A device comes to a service
 that is asked where a row says that it knocks; if none does, devices knock all the time, in order of number,
 but for those that have reported already. A report is taken as it comes, before the release too: a device's
-first message implies that it was offered it, and of its verdicts the first counts.
+first message implies that it was offered it, and of its verdicts the first counts that the service does not
+forgive (`Policy.forgives`). After one that it forgives the device is as before it began: its timers are gone,
+and start anew when it begins again.
 """
 
 from __future__ import annotations
@@ -17,14 +19,15 @@ from typing import Final
 from simlib.rollout.alone import Rollout
 from simlib.rollout.events import Event
 from simlib.rollout.policy import Message, Policy, Told
-from simlib.rollout.service import KNOCK, SILENT
+from simlib.rollout.service import KNOCK, SILENT, WITHDRAWN
 
 # Plain numbers: flags of an enumeration are slow, and there may be millions of rows.
 _OFFERED: Final = int(Told.OFFERED)
 _STARTED: Final = int(Told.STARTED)
 _SILENT: Final = int(SILENT)
-_VERDICT: Final = int(Told.SUCCEEDED | Told.FAILED | Told.SKIPPED | SILENT)
-_ADMITTED: Final = 64  # beside those of `Told`
+_NO_MESSAGE: Final = int(SILENT | WITHDRAWN)
+_VERDICT: Final = int(Told.SUCCEEDED | Told.FAILED | Told.SKIPPED | SILENT | WITHDRAWN)
+_ADMITTED: Final = 128  # beside those of `Told`
 
 
 class EventRollout(Rollout):
@@ -32,6 +35,8 @@ class EventRollout(Rollout):
 
     def __init__(self, policy: Policy, sizes: Sequence[int], events: Sequence[Event]) -> None:
         super().__init__(policy, sizes)
+        self.forgives = policy.forgives
+        self._retries = Retries(policy.forgives)
         self._events = events
         self._at = 0  # of the next event
         self._deadline_ms = policy.deadline_ms
@@ -64,7 +69,7 @@ class EventRollout(Rollout):
             _, device = heappop(self._due)
             timers = self._timers.get(device)
             if timers is not None and timers.due_ms == now and not self._told[device] & _VERDICT:
-                self._note(now, device, _SILENT)
+                self._give_up_on(now, device)
 
     def _take(self, event: Event) -> None:
         """One row: a knock, or a report as it comes."""
@@ -73,11 +78,25 @@ class EventRollout(Rollout):
             self._knock(now, device)
             return
         told = int(event.told) | (0 if self._told[device] & _OFFERED else _OFFERED)
+        again = self._is_retried(device, told)
+        if again:
+            told &= ~_VERDICT
         self._note(now, device, told)
-        if self.wants_news and told & ~_SILENT:
-            self.asked.hear(Message(now, device, Told(told & ~_SILENT)))
-        if not self._told[device] & _VERDICT:
+        if self.wants_news and told & ~_NO_MESSAGE:
+            self.asked.hear(Message(now, device, Told(told & ~_NO_MESSAGE)))
+        if not again and not self._told[device] & _VERDICT:
             self._set_timers(event)
+
+    def _give_up_on(self, now: int, device: int) -> None:
+        if not self._is_retried(device, _SILENT):
+            self._note(now, device, _SILENT)
+
+    def _is_retried(self, device: int, told: int) -> bool:
+        """Whether this is a verdict that is forgiven; the device's timers are then gone."""
+        if not told & _VERDICT or self._told[device] & _VERDICT or not self._retries.forgive(device, told):
+            return False
+        self._timers.pop(device, None)
+        return True
 
     def _note(self, now: int, device: int, told: int) -> None:
         """Count what a device has not told before, and only its first verdict."""
@@ -90,8 +109,14 @@ class EventRollout(Rollout):
             self.asked.tell(now, self.group_of(device), new)
 
     def _knock(self, now: int, device: int) -> None:
-        """Nothing at a service that pushes, whose words of no meaning these are."""
-        if not self.pull or self._told[device]:
+        """Nothing at a service that pushes, whose words of no meaning these are.
+
+        Who was let in or has reported already shows that it is still there.
+        """
+        if not self.pull:
+            return
+        if self._told[device]:
+            self._hear_of(now, device)
             return
         group = self._open_group()
         if group is None:
@@ -99,6 +124,11 @@ class EventRollout(Rollout):
             group = self._open_group()
         if group is not None:
             self._admit(now, group, device)
+
+    def _hear_of(self, now: int, device: int) -> None:
+        """A sign of life, which tells nothing."""
+        if self.wants_news:
+            self.asked.hear(Message(now, device, KNOCK))
 
     def _open_group(self) -> int | None:
         """The first group with a permit left."""
@@ -145,6 +175,26 @@ class EventRollout(Rollout):
             timers.step_ms = None if gone else event.time_ms + event.step_timeout_ms
         if timers.due_ms is not None:
             heappush(self._due, (timers.due_ms, event.device))
+
+
+class Retries:
+    """What is left of each device's budgets of forgiven verdicts."""
+
+    def __init__(self, budgets: Sequence[tuple[Told, int]]) -> None:
+        """`budgets` are `Policy.forgives`."""
+        self._kinds = tuple(int(kinds) for kinds, _ in budgets)
+        self._most = tuple(most for _, most in budgets)
+        self._left: dict[int, list[int]] = {}
+
+    def forgive(self, device: int, told: int) -> bool:
+        """Whether a verdict is forgiven; if so, it is charged."""
+        for number, kinds in enumerate(self._kinds):
+            if told & kinds:
+                left = self._left.setdefault(device, list(self._most))
+                if left[number] > 0:
+                    left[number] -= 1
+                    return True
+        return False
 
 
 @dataclass(slots=True)

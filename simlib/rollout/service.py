@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from simlib.errors import InputError
 from simlib.rollout.policy import Policy, Told
 from simlib.scenario.model import ScenarioSpec
 from simlib.scenario.toml_text import Document
@@ -19,6 +20,9 @@ KNOCK: Final = Told(0)
 
 SILENT: Final = Told(32)
 """No message, but a service's own word for a device whose time ran out: it counts as silent."""
+
+WITHDRAWN: Final = Told(64)
+"""No message either: the service took the release back from a device, of which nothing more is awaited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +49,13 @@ class Service:
     - `read(document, source)`: the configuration (without the key ``service``), or an `InputError` that
       begins with `source` and names the field, what was found, and the service's limit;
     - `sizes(config, devices)`: devices in each of the groups (phases, steps, rings) of a fleet, which sum to
-      `devices`; raises `InputError` where the service would refuse it;
+      `devices`; raises `InputError` where the service would refuse it (`sizes_of` names the source);
     - `policy(config, sizes)`: a fresh policy for one run;
     - `translate(spec)`: a scenario's rollout in the service's words;
     - `dictate(config, spec)`: the scenario as the service has its devices behave (retries, windows, …);
       groups are not its affair;
-    - `statuses`: the service's words for what a device reports, as `policy trace` reads them.
+    - `statuses`: the service's words for what a device reports, as `policy trace` reads them;
+    - `words(config)`: the same for one configuration, where the words' meaning hangs on it.
     """
 
     name: str
@@ -60,3 +65,17 @@ class Service:
     translate: Callable[[ScenarioSpec], Translation]
     statuses: Mapping[str, Told]
     dictate: Callable[[Any, ScenarioSpec], ScenarioSpec] = as_it_is
+    words: Callable[[Any], Mapping[str, Told]] | None = None
+
+    def words_of(self, config: Any) -> Mapping[str, Told]:
+        """What the statuses mean to a rollout of this configuration."""
+        return self.statuses if self.words is None else self.words(config)
+
+    def sizes_of(self, config: Any, devices: int, source: str) -> tuple[int, ...]:
+        """`sizes`, whose `InputError` begins with `source`, which is where the configuration stands."""
+        try:
+            return self.sizes(config, devices)
+        except InputError as error:
+            told = str(error)
+            begun = told.startswith(f"{source}: ")
+            raise InputError(told if begun else f"{source}: {told}") from None

@@ -10,7 +10,6 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from decimal import Decimal
 from difflib import get_close_matches
 from fractions import Fraction
@@ -21,6 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from simlib.scenario import units
 from simlib.scenario.distributions import Distribution, parse_distribution
+from simlib.scenario.json_text import TwiceError, each_once
 
 T = TypeVar("T")
 
@@ -290,10 +290,14 @@ def json_table(value: object) -> str:
     if value == "":
         return ""
     if isinstance(value, str) and len(value) <= MIB:
-        with suppress(ValueError, RecursionError):
-            table = json.loads(value, parse_constant=_no_number)
-            if isinstance(table, dict):
-                return json.dumps(table, separators=(",", ":"))
+        try:
+            table = json.loads(value, parse_constant=_no_number, object_pairs_hook=each_once)
+        except TwiceError as error:
+            raise units.ExpectedError(f"a JSON object with each key once, not {error} twice") from None
+        except (ValueError, RecursionError):
+            table = None
+        if isinstance(table, dict):
+            return json.dumps(table, separators=(",", ":"))
     raise units.ExpectedError('"", a JSON object, or the name of a file that ends in .json and holds one')
 
 

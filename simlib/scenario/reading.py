@@ -21,17 +21,19 @@ from simlib.scenario import field_model as f
 from simlib.scenario import model as m
 from simlib.scenario import schema, schema_field
 from simlib.scenario.consistency import check
+from simlib.scenario.json_text import AN_OBJECT
 from simlib.scenario.leaves import Table
 from simlib.scenario.naming import place_of
-from simlib.scenario.toml_text import Document, one_line, read_text, shown
+from simlib.scenario.toml_text import A_TABLE, Document, cut, one_line, read_text, shown
 
 T = TypeVar("T", bound=Table)
 
-_CONTAINERS = {
-    "model_type": "a table",
-    "model_attributes_type": "a table",
-    "dict_type": "a table",
+_TABLES: Final = ("model_type", "model_attributes_type", "dict_type")
+_EXPECTED: Final = {
     "list_type": "a list",
+    "string_unicode": "a key of whole characters",
+    "string_type": "a key that is text",
+    "invalid_key": "a key that is text",
 }
 
 
@@ -42,12 +44,20 @@ def read_document(document: Mapping[str, object], source: str) -> m.ScenarioSpec
     return spec
 
 
-def read_table(table: type[T], document: Mapping[str, object], source: str) -> T:
-    """`document` as the `table` it must be; the `InputError` for anything wrong begins with `source`."""
+def read_table(table: type[T], document: Mapping[str, object], source: str, word: str = A_TABLE) -> T:
+    """`document` as the `table` it must be; the `InputError` for anything wrong begins with `source`.
+
+    `word` is what a table is called in the document's notation.
+    """
     try:
         return table.model_validate(dict(document))
     except ValidationError as error:
-        raise InputError(f"{one_line(source)}: {_complaint(error, table)}") from None
+        raise InputError(f"{one_line(source)}: {_complaint(error, table, word)}") from None
+
+
+def read_object(table: type[T], document: Mapping[str, object], source: str) -> T:
+    """`read_table` of a document that is JSON."""
+    return read_table(table, document, source, AN_OBJECT)
 
 
 def absolute_files(document: Document, folder: Path) -> None:
@@ -71,18 +81,20 @@ def absolute_files(document: Document, folder: Path) -> None:
         ]
 
 
-def _complaint(error: ValidationError, root: type[Table]) -> str:
+def _complaint(error: ValidationError, root: type[Table], word: str) -> str:
     errors = error.errors(include_url=False)
     first = min(errors, key=lambda e: e["type"] != "extra_forbidden")
-    key = ".".join(one_line(str(part)) for part in first["loc"]) or "the document"
+    key = ".".join(cut(one_line(str(part))) for part in first["loc"]) or "the document"
+    found = shown(first["input"], word)
     match first["type"]:
         case "extra_forbidden":
             return f"{key}: found an unknown key, expected {_known(first, root)}"
         case "missing":
             return f"{key}: found no such key, expected it to be set"
         case "leaf":
-            return f"{key}: found {shown(first['input'])}, expected {first['ctx']['expected']}"
-    return f"{key}: found {shown(first['input'])}, expected {_CONTAINERS.get(first['type'], first['msg'])}"
+            return f"{key}: found {found}, expected {first['ctx']['expected']}"
+    expected = word if first["type"] in _TABLES else _EXPECTED.get(first["type"], "a value of another kind")
+    return f"{key}: found {found}, expected {expected}"
 
 
 def _known(error: ErrorDetails, root: type[Table]) -> str:

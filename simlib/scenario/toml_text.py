@@ -20,6 +20,7 @@ from simlib.errors import InputError
 Document = dict[str, object]
 """A TOML document or table: text keys, plain values."""
 
+A_TABLE: Final = "a table"
 LARGEST_FILE_BYTES: Final = 1 << 20
 _SHORT: Final = 80
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -31,19 +32,27 @@ def one_line(text: str) -> str:
     return "".join(_escaped(c) if unicodedata.category(c) in _UNSHOWABLE else c for c in text)
 
 
-def shown(value: object) -> str:
-    """`value` as a message shows it: as TOML would have it, cut after 80 characters."""
-    if isinstance(value, Mapping):
-        return "a table"
-    if isinstance(value, Decimal | int | str | list | tuple):
-        text = toml_value(value) if not isinstance(value, list | tuple) else _shown_list(value)
-    else:
-        text = one_line(str(value))
+def cut(text: str) -> str:
+    """`text` as far as a message shows it: 80 characters."""
     return text if len(text) <= _SHORT else f"{text[:_SHORT]}…"
 
 
-def _shown_list(values: Sequence[object]) -> str:
-    return f"[{', '.join(shown(v) for v in values[:8])}{', …' if len(values) > 8 else ''}]"
+def shown(value: object, table: str = A_TABLE) -> str:
+    """`value` as a message shows it: as TOML would have it, and null, cut after 80 characters.
+
+    `table` is what a mapping is called.
+    """
+    if isinstance(value, Mapping):
+        return table
+    if value is None:
+        return "null"
+    if isinstance(value, list | tuple):
+        return cut(_shown_list(value, table))
+    return cut(toml_value(value) if isinstance(value, Decimal | int | str) else one_line(str(value)))
+
+
+def _shown_list(values: Sequence[object], table: str) -> str:
+    return f"[{', '.join(shown(v, table) for v in values[:8])}{', …' if len(values) > 8 else ''}]"
 
 
 def parse_toml(text: str, source: str) -> Document:

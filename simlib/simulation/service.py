@@ -133,6 +133,7 @@ class Service:
 
     def knock(self, now: int) -> None:
         """A device knocks that no permit covers, and the policy wants to be asked: it is so at once."""
+        self._ask_ms = NEVER  # what it says now replaces all it asked for before
         self._follow(now, self.policy.decide(self._view(now, knocked=True)))
 
     def resume(self, now: int) -> None:

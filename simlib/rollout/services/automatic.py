@@ -46,7 +46,7 @@ from simlib.scenario import leaves
 from simlib.scenario.field_model import DisclosureSpec
 from simlib.scenario.leaves import DAY, Label, Span, Table
 from simlib.scenario.model import GroupSpec, ScenarioSpec
-from simlib.scenario.reading import read_table
+from simlib.scenario.reading import read_object
 from simlib.scenario.toml_text import Document, one_line
 
 FIRST: Final = date(2026, 2, 1)
@@ -115,7 +115,7 @@ class Deployment:
 def read(document: Mapping[str, object], source: str) -> Deployment:
     """The deployment in `document`; raises `InputError`."""
     where = one_line(source)
-    table = read_table(DeploymentTable, document, source)
+    table = read_object(DeploymentTable, document, source)
     start, first = _days(table, where)
     bulletin_ms = calendar.since(start, first)
     _check_rings(table.rings, where)

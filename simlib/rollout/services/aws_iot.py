@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from simlib.rollout.policy import Policy, Told
-from simlib.rollout.service import SILENT, Service
+from simlib.rollout.service import SILENT, WITHDRAWN, Service
 from simlib.rollout.services.aws_iot_config import Config, read
 from simlib.rollout.services.aws_iot_policy import AwsIot
 from simlib.rollout.services.aws_iot_translate import translate
@@ -24,10 +24,10 @@ STATUSES: Final = {
     "FAILED": Told.FAILED,
     "TIMED_OUT": SILENT,
     "REJECTED": Told.SKIPPED,
-    "REMOVED": Told.SKIPPED,
-    "CANCELED": Told.SKIPPED,
+    "REMOVED": WITHDRAWN,
+    "CANCELED": WITHDRAWN,
 }
-"""An execution's status. What was removed or cancelled is counted with what was rejected."""
+"""An execution's status. What was removed or cancelled has ended, but no abort criterion counts it."""
 
 
 def sizes(config: Config, devices: int) -> tuple[int, ...]:

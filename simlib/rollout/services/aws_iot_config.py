@@ -28,13 +28,16 @@ from fractions import Fraction
 from typing import Any, Final, NoReturn
 
 from simlib.errors import InputError
+from simlib.rollout.policy import Told
+from simlib.rollout.service import SILENT
 from simlib.rollout.services.aws_iot_tables import JobTable
 from simlib.rollout.services.aws_iot_windows import Window, make_window
 from simlib.scenario.leaves import DAY, MINUTE
-from simlib.scenario.reading import read_table
+from simlib.scenario.reading import read_object
 from simlib.scenario.toml_text import one_line, shown
 from simlib.scenario.units import format_share
 
+_RETRIED: Final = {"FAILED": Told.FAILED, "TIMED_OUT": SILENT, "ALL": Told.FAILED | SILENT}
 _MONDAY_MS: Final = 1_704_067_200_000  # 2024-01-01 00:00 UTC
 _TWO_YEARS_MS: Final = 731 * DAY
 
@@ -59,7 +62,7 @@ class Config:
     criteria: tuple[Criterion, ...]
     exceeds: bool  # an abort criterion's percentage has to be exceeded
     timeout_ms: int  # 0: none
-    retries: int  # of executions that failed
+    forgives: tuple[tuple[Told, int], ...]  # `Policy.forgives`: what is retried, and how often
     epoch_ms: int  # of time 0, since 1970-01-01 00:00 UTC
     start_ms: int
     end_ms: int | None
@@ -67,10 +70,15 @@ class Config:
     windows: tuple[Window, ...]
     continuous: bool
 
+    @property
+    def retries(self) -> int:
+        """Of an execution that failed; those that timed out are of devices that are silent, and stay so."""
+        return sum(number for kinds, number in self.forgives if kinds & Told.FAILED)
+
 
 def read(document: Mapping[str, object], source: str) -> Config:
     """The job in `document`; the `InputError` for what AWS IoT would refuse begins with `source`."""
-    table = read_table(JobTable, document, source)
+    table = read_object(JobTable, document, source)
     where = one_line(source)
     increase = table.rollout.exponential.increase if table.rollout.exponential is not None else None
     epoch_ms, start_ms, end_ms = _times(table, where)
@@ -97,13 +105,13 @@ def _rates(table: JobTable, where: str) -> tuple[int, ...]:
     options, key = table.simlib, "jobExecutionsRolloutConfig"
     largest = options.largest_rate
     maximum = largest if table.rollout.maximum is None else table.rollout.maximum
-    if maximum > largest:
+    if not 1 <= maximum <= largest:
         _refuse(where, f"{key}.maximumPerMinute", maximum, f"1 to {largest}")
     ramp = table.rollout.exponential
     if ramp is None:
         return (maximum,)
     key = f"{key}.exponentialRate"
-    if ramp.base > largest:
+    if not 1 <= ramp.base <= largest:
         _refuse(where, f"{key}.baseRatePerMinute", ramp.base, f"1 to {largest}")
     if ramp.factor < options.least_factor:
         expected = f"a number from {format_share(options.least_factor)} to 5 with at most one decimal"
@@ -131,22 +139,26 @@ def _criteria(table: JobTable, where: str) -> tuple[Criterion, ...]:
     return tuple(Criterion(each.failure, each.least, each.percentage) for each in table.abort.criteria)
 
 
-def _retries(table: JobTable, where: str) -> int:
-    """Of an execution that failed; those that timed out are of devices that are silent, and stay so."""
+def _retries(table: JobTable, where: str) -> tuple[tuple[Told, int], ...]:
+    """The failures that are retried, and how often.
+
+    What is for ALL comes last: a failure has the retries of its own type first.
+    """
     if table.retry is None:
-        return 0
+        return ()
     key, most = "jobExecutionsRetryConfig.criteriaList", table.simlib.most_retries
     criteria = table.retry.criteria
     if not criteria:
         _refuse(where, key, "no criterion", "at least 1")
     for number, each in enumerate(criteria):
-        if each.retries > most:
+        if not 0 <= each.retries <= most:
             _refuse(where, f"{key}.{number}.numberOfRetries", each.retries, f"0 to {most}")
         if each.failure in (other.failure for other in criteria[:number]):
             _refuse(where, f"{key}.{number}.failureType", f"{each.failure} a second time", "each once")
     if (total := sum(each.retries for each in criteria)) > most:
         _refuse(where, key, f"{total} retries in all", f"at most {most}")
-    return sum(each.retries for each in criteria if each.failure != "TIMED_OUT")
+    ordered = sorted(criteria, key=lambda each: each.failure == "ALL")
+    return tuple((_RETRIED[each.failure], each.retries) for each in ordered if each.retries)
 
 
 def _times(table: JobTable, where: str) -> tuple[int, int, int | None]:

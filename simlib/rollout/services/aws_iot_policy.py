@@ -5,8 +5,10 @@
   multiple of the criterion that the things notified, or those that succeeded, have reached (either, where
   both are given), up to the maximum. So thresholds are cumulative and the rate is geometric.
 - Abort criteria are looked at in their order, whenever a count changes, over the executions that are
-  completed: succeeded, failed, timed out and rejected. The job is then cancelled: what is QUEUED is
-  cancelled, what is IN_PROGRESS goes on. In the same millisecond aborting comes before notifying.
+  completed: succeeded, failed, timed out and rejected; one that was removed or canceled is in neither number.
+  The job is then cancelled: what is QUEUED is cancelled, what is IN_PROGRESS goes on. In the same millisecond
+  aborting comes before notifying.
+- A failed or timed-out execution is retried at once as often as the job says, and counts after the last time.
 - Only minutes that lie in a maintenance window are used, if there are any, and only those that end by the end
   time. Then the rollout stops, or the job is cancelled, by its end behaviour.
 - A snapshot job is completed when every execution has ended; after the rollout has stopped, every one there
@@ -34,6 +36,11 @@ def failures(criterion: Criterion, seen: GroupView) -> int:
     return int(getattr(seen, _COUNTED[criterion.failure].value))
 
 
+def executed(seen: GroupView) -> int:
+    """Completed executions, as an abort criterion counts them."""
+    return seen.judged + seen.skipped
+
+
 def failures_needed(percentage: Fraction, others: int, *, exceeds: bool) -> int | None:
     """The least number of failures that meet a percentage beside `others` completed executions; None: no
     number.
@@ -49,8 +56,8 @@ def failures_needed(percentage: Fraction, others: int, *, exceeds: bool) -> int 
 def is_met(criterion: Criterion, seen: GroupView, *, exceeds: bool) -> bool:
     """Whether the job is aborted by this criterion."""
     failed = failures(criterion, seen)
-    needed = failures_needed(criterion.percentage, seen.settled - failed, exceeds=exceeds)
-    return seen.settled >= criterion.least and needed is not None and failed >= needed
+    needed = failures_needed(criterion.percentage, executed(seen) - failed, exceeds=exceeds)
+    return executed(seen) >= criterion.least and needed is not None and failed >= needed
 
 
 class AwsIot(Policy):
@@ -59,6 +66,7 @@ class AwsIot(Policy):
     def __init__(self, config: Config, things: int) -> None:
         self.interval_ms = 1
         self.deadline_ms = config.timeout_ms
+        self.forgives = config.forgives
         self._config = config
         self._things = things
         self._notified = 0
@@ -137,7 +145,7 @@ class AwsIot(Policy):
     def _reason(self, criterion: Criterion, seen: GroupView) -> str:
         how = "more than" if self._config.exceeds else "at least"
         return (
-            f"{criterion.failure}: {failures(criterion, seen)} of {seen.settled} executed things, "
+            f"{criterion.failure}: {failures(criterion, seen)} of {executed(seen)} executed things, "
             f"{how} {str(format_share(criterion.percentage)).removesuffix('.0')} %"
         )
 
@@ -153,11 +161,11 @@ class AwsIot(Policy):
 
     def _earliest(self, criterion: Criterion, seen: GroupView) -> tuple[int, Counter, int] | None:
         """A count that is reached before, or when, `criterion` is met, which it is not yet."""
-        failed = failures(criterion, seen)
-        needed = failures_needed(criterion.percentage, seen.settled - failed, exceeds=self._config.exceeds)
+        failed, completed = failures(criterion, seen), executed(seen)
+        needed = failures_needed(criterion.percentage, completed - failed, exceeds=self._config.exceeds)
         if needed is None:
             return None
-        if seen.settled < criterion.least or criterion.failure == "ALL":
-            least = max(criterion.least, seen.settled + max(needed - failed, 1))
-            return (0, Counter.SETTLED, least)
+        if completed < criterion.least or criterion.failure == "ALL":
+            least = max(criterion.least, completed + max(needed - failed, 1))
+            return (0, Counter.SETTLED, least + seen.withdrawn)
         return (0, _COUNTED[criterion.failure], needed)

@@ -62,6 +62,8 @@ def _least_factor(value: object) -> Fraction:
 
 
 Positive = Annotated[int, leaves.count(1, _LARGEST)]
+Whole = Annotated[int, leaves.leaf(leaves.whole_number)]
+"""Its limits are quotas, which an option widens: see `aws_iot_config`."""
 DateTime = Annotated[int | None, leaves.leaf(_date_time)]
 
 
@@ -75,7 +77,7 @@ class IncreaseTable(Table):
 class ExponentialTable(Table):
     """``exponentialRate``."""
 
-    base: Positive = Field(alias="baseRatePerMinute")
+    base: Whole = Field(alias="baseRatePerMinute")
     factor: Annotated[Fraction, leaves.leaf(_factor)] = Field(alias="incrementFactor")
     increase: IncreaseTable = Field(alias="rateIncreaseCriteria")
 
@@ -83,7 +85,7 @@ class ExponentialTable(Table):
 class RolloutTable(Table):
     """``jobExecutionsRolloutConfig``."""
 
-    maximum: Positive | None = Field(default=None, alias="maximumPerMinute")
+    maximum: Whole | None = Field(default=None, alias="maximumPerMinute")
     exponential: ExponentialTable | None = Field(default=None, alias="exponentialRate")
 
 
@@ -106,7 +108,7 @@ class RetryCriterionTable(Table):
     """An element of ``jobExecutionsRetryConfig.criteriaList``."""
 
     failure: Annotated[str, leaves.choice(*RETRIED)] = Field(alias="failureType")
-    retries: Annotated[int, leaves.count(0, _LARGEST)] = Field(alias="numberOfRetries")
+    retries: Whole = Field(alias="numberOfRetries")
 
 
 class RetryTable(Table):

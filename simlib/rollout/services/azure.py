@@ -32,7 +32,7 @@ from simlib.rollout.services.nebraska_clock import START, instant
 from simlib.scenario import leaves, units
 from simlib.scenario.leaves import Flag, Table
 from simlib.scenario.model import ScenarioSpec
-from simlib.scenario.reading import read_table
+from simlib.scenario.reading import read_object
 from simlib.scenario.toml_text import one_line
 
 _LONGEST_ID: Final = 73
@@ -128,7 +128,7 @@ class AzureDeployment:
 
 def read(document: Mapping[str, object], source: str) -> AzureDeployment:
     """See `Service.read`."""
-    table = read_table(DeploymentTable, document, source)
+    table = read_object(DeploymentTable, document, source)
     options, rollback = table.simlib, table.rollback
     start_ms = 0
     if table.start is not None and options.start is not None:

@@ -32,7 +32,7 @@ from simlib.rollout.services.state_declared import Declared
 from simlib.scenario import leaves
 from simlib.scenario.leaves import DAY, Label, Table
 from simlib.scenario.model import ScenarioSpec
-from simlib.scenario.reading import read_table
+from simlib.scenario.reading import read_object
 from simlib.scenario.toml_text import Document, one_line
 from simlib.scenario.units import format_duration
 
@@ -91,10 +91,10 @@ def read(document: Mapping[str, object], source: str) -> Declaration:
     """The declaration in `document`, whole or its payload; `InputError` for what Apple's schema refuses."""
     payload: PayloadTable
     if {"Type", "Identifier", "Payload"} & set(document):
-        whole = read_table(DeclarationTable, document, source)
+        whole = read_object(DeclarationTable, document, source)
         payload, options = whole.payload, whole.simlib
     else:
-        payload = bare = read_table(BareTable, document, source)
+        payload = bare = read_object(BareTable, document, source)
         options = bare.simlib
     missing = {payload.version, payload.build} & set(options.unavailable)
     if options.available_after is not None and not missing:

@@ -6,6 +6,7 @@ Configuration: `simlib.rollout.services.hawkbit_config`; sizes of groups: `hawkb
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -36,6 +37,16 @@ STATUSES: Final = {
 error.
 """
 
+_DOWNLOADED: Final = {**STATUSES, "downloaded": Told.SKIPPED}
+"""Those of a rollout of DOWNLOAD_ONLY actions: with ``downloaded`` an action is complete, neither success nor
+error. What a device reports after it is not counted, as its first verdict counts.
+"""
+
+
+def words(config: Config) -> Mapping[str, Told]:
+    """What a status means to this rollout."""
+    return _DOWNLOADED if config.download_only else STATUSES
+
 
 def policy(config: Config, group_sizes: tuple[int, ...]) -> Policy:
     """A fresh policy."""
@@ -53,4 +64,4 @@ def dictate(config: Config, spec: ScenarioSpec) -> ScenarioSpec:
     )
 
 
-SERVICE: Final = Service("hawkbit", read, sizes, policy, translate, STATUSES, dictate)
+SERVICE: Final = Service("hawkbit", read, sizes, policy, translate, STATUSES, dictate, words)

@@ -2,15 +2,17 @@
 
 The document is the body of ``POST /rest/v1/rollouts``. What a run does not depend on (name, filters, weights,
 the distribution set) may be left out. Group conditions that are missing are the rollout's, and where that has
-none either: success at 50 percent, NEXTGROUP, and no error condition.
+none either: success at 50 percent, NEXTGROUP, and no error condition. With ``amountGroups`` in place of
+``groups`` hawkBit starts from the defaults of its builder, which have an error condition too: PAUSE at 50
+percent.
 
 Points of their own are under one further key, ``simlib``:
 
-- ``builderDefaults``: a missing error condition is one of 50 percent, as hawkBit's REST mapper has it; false
-  unless said: then there is none;
+- ``builderDefaults``: with ``groups`` too, a missing error condition is one of 50 percent; false unless said:
+  then there is none;
 - ``percentages``: ``of-total`` (hawkBit since 0.5) or ``of-remaining`` (before);
-- ``errorEndsPass``: whether a pass over the groups ends at one in error; true unless said. hawkBit's code
-  goes on to the next group, which may then still start another in the same pass;
+- ``errorEndsPass``: whether a pass over the groups ends at one in error; false unless said, as hawkBit's code
+  has it: it goes on to the next group that is running, which may then still start another in the same pass;
 - ``schedulerIntervalMs`` (2000), ``maxGroups`` (500), ``maxTargetsPerGroup`` (20000): the server's settings;
   a quota of 0 is none.
 
@@ -32,7 +34,7 @@ from pydantic import Field
 from simlib.errors import InputError
 from simlib.scenario import leaves, units
 from simlib.scenario.leaves import Flag, Table
-from simlib.scenario.reading import read_table
+from simlib.scenario.reading import read_object
 from simlib.scenario.toml_text import one_line, shown
 
 TYPES: Final = ("forced", "soft", "timeforced", "downloadonly")
@@ -138,7 +140,7 @@ class OptionsTable(Table):
 
     builder_defaults: Flag = Field(default=False, alias="builderDefaults")
     percentages: Annotated[str, leaves.choice(*PERCENTAGES)] = "of-total"
-    error_ends_pass: Flag = Field(default=True, alias="errorEndsPass")
+    error_ends_pass: Flag = Field(default=False, alias="errorEndsPass")
     interval_ms: Annotated[int, leaves.count(1, leaves.DAY)] = Field(
         default=INTERVAL_MS, alias="schedulerIntervalMs"
     )
@@ -184,6 +186,7 @@ class Config:
     groups: tuple[Group, ...]
     even: bool  # the groups were asked for by their number
     dynamic: bool
+    download_only: bool
     of_total: bool
     error_ends_pass: bool
     interval_ms: int
@@ -192,7 +195,7 @@ class Config:
 
 def read(document: Mapping[str, object], source: str) -> Config:
     """The rollout in `document`; the `InputError` for what hawkBit would refuse begins with `source`."""
-    table = read_table(RolloutTable, document, source)
+    table = read_object(RolloutTable, document, source)
     where = one_line(source)
     options = table.simlib
     if table.template is not None and not table.dynamic:
@@ -221,6 +224,7 @@ def read(document: Mapping[str, object], source: str) -> Config:
         tuple(rules),
         table.groups is None,
         table.dynamic,
+        table.type == "downloadonly",
         options.percentages == "of-total",
         options.error_ends_pass,
         options.interval_ms,
@@ -232,7 +236,8 @@ def _group(group: GroupTable, rollout: RolloutTable) -> Group:
     success = group.success_condition or rollout.success_condition
     action = group.success_action or rollout.success_action
     error = group.error_condition or rollout.error_condition
-    default = DEFAULT_PERCENT if rollout.simlib.builder_defaults else None
+    built = rollout.groups is None or rollout.simlib.builder_defaults
+    default = DEFAULT_PERCENT if built else None
     return Group(
         group.percentage,
         group.target_filter,

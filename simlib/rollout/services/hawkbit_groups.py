@@ -28,7 +28,7 @@ def sizes(config: Config, devices: int) -> tuple[int, ...]:
     found = group_sizes(config.groups, devices, of_total=config.of_total)
     most = config.max_targets
     if config.even:
-        if 0 < most < devices // len(found):
+        if 0 < most < max(found):
             raise InputError(
                 f"{config.source}: amountGroups: found {len(found)} groups for {devices} targets, "
                 f"expected at most {most} targets a group"

@@ -4,7 +4,8 @@ At each tick of the scheduler, for every group that was RUNNING when it began, t
 (JpaRolloutExecutor, ThresholdRolloutGroup*Condition):
 
 1. more errors than the error threshold allows, of the group's size: the group is in ERROR and the rollout
-   PAUSED;
+   PAUSED. Its success is not looked at in that pass, which goes on to the groups after it: the option
+   ``errorEndsPass`` ends it there;
 2. else, with enough finished actions, or when every action has ended: the success action. NEXTGROUP starts
    the next group; PAUSE pauses the rollout if the next group is still SCHEDULED;
 3. a group all of whose actions have ended is FINISHED. One that merely passed stays RUNNING and under watch.
@@ -12,8 +13,8 @@ At each tick of the scheduler, for every group that was RUNNING when it began, t
 The rollout is FINISHED when no group is RUNNING or SCHEDULED, a dynamic one never. A RUNNING rollout none of
 whose groups is RUNNING starts the next SCHEDULED one, so that resuming after an error goes past the group in
 ERROR. hawkBit knows no silence and no retry. In a fleet of fixed membership the groups keep their size.
-DOWNLOAD_ONLY actions end with DOWNLOADED, a message that simlib's devices do not send: they count when they
-have finished.
+DOWNLOAD_ONLY actions end with DOWNLOADED: see `hawkbit.words`. Devices of a simulated fleet do not send it, and
+count when they have finished.
 """
 
 from __future__ import annotations

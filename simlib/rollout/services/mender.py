@@ -30,7 +30,7 @@ from simlib.rollout.services.nebraska_clock import instant
 from simlib.scenario import leaves
 from simlib.scenario.leaves import Flag, Table
 from simlib.scenario.model import ScenarioSpec
-from simlib.scenario.reading import read_table
+from simlib.scenario.reading import read_object
 from simlib.scenario.toml_text import one_line
 
 _ROUNDINGS: Final = ("floor", "half-up", "ceiling")
@@ -108,7 +108,7 @@ class MenderDeployment:
 
 def read(document: Mapping[str, object], source: str) -> MenderDeployment:
     """See `Service.read`."""
-    table = read_table(DeploymentTable, document, source)
+    table = read_object(DeploymentTable, document, source)
     phases = table.phases or [PhaseTable()]
     where = one_line(source)
     for number, phase in enumerate(phases[:-1]):
@@ -203,6 +203,7 @@ class Phases(Policy):
     pull = True
 
     def __init__(self, config: MenderDeployment, sizes: tuple[int, ...]) -> None:
+        self.forgives = ((Told.FAILED, config.retries),)
         self._starts_ms = config.starts_ms
         self._sizes = sizes
         self._dynamic = config.dynamic
@@ -247,7 +248,10 @@ class Phases(Policy):
 
 
 def dictate(config: MenderDeployment, spec: ScenarioSpec) -> ScenarioSpec:
-    """The client's fixed wait between downloads, and the deployment's retries at later polls."""
+    """The client's fixed wait between downloads, and the deployment's retries at later polls.
+
+    A failure that is retried is not counted.
+    """
     transfer = replace(
         spec.transfer,
         attempts=min(config.download_tries, 1000),
@@ -256,9 +260,13 @@ def dictate(config: MenderDeployment, spec: ScenarioSpec) -> ScenarioSpec:
         jitter="none",
         rounds=1 + config.retries,
     )
-    if config.retries:
-        transfer = replace(transfer, retry_after_ms=config.poll_ms)
-    return replace(spec, transfer=transfer)
+    if not config.retries:
+        return replace(spec, transfer=transfer)
+    return replace(
+        spec,
+        transfer=replace(transfer, retry_after_ms=config.poll_ms),
+        rollout=replace(spec.rollout, verdicts="last"),
+    )
 
 
 def translate(spec: ScenarioSpec) -> Translation:

@@ -38,7 +38,7 @@ from simlib.rollout.services.nebraska_translate import translation
 from simlib.scenario import leaves
 from simlib.scenario.leaves import Flag, Table
 from simlib.scenario.model import ScenarioSpec
-from simlib.scenario.reading import read_table
+from simlib.scenario.reading import read_object
 
 _MOST: Final = (1 << 31) - 1
 
@@ -77,7 +77,7 @@ class GroupTable(Table):
 
 def read(document: Mapping[str, object], source: str) -> NebraskaGroup:
     """See `Service.read`."""
-    table = read_table(GroupTable, document, source)
+    table = read_object(GroupTable, document, source)
     return NebraskaGroup(
         table.policy_updates_enabled,
         table.policy_safe_mode,

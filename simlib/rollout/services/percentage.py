@@ -50,7 +50,7 @@ from simlib.rollout.services.percentage_tables import (
 )
 from simlib.scenario import units
 from simlib.scenario.model import ScenarioSpec
-from simlib.scenario.reading import read_table
+from simlib.scenario.reading import read_object
 from simlib.scenario.toml_text import Document, one_line, shown
 from simlib.scenario.units import format_duration
 
@@ -83,9 +83,9 @@ def read(document: Mapping[str, object], source: str) -> Plan:
     """The plan of a track, a release, a deployment or of steps; `InputError` where the service refuses."""
     where = one_line(source)
     if "cohort" in document:
-        memfault = read_table(MemfaultTable, document, source)
+        memfault = read_object(MemfaultTable, document, source)
         return _plan(_deployment(memfault, where), memfault.simlib, where)
-    play = read_table(PlayTable, document, source)
+    play = read_object(PlayTable, document, source)
     given = [key for key in ("releases", "steps", "status") if getattr(play, key) is not None]
     if len(given) != 1:
         found = " and ".join(given) or "none of them"

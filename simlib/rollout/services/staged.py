@@ -21,7 +21,7 @@ from simlib.scenario.consistency_rollout import gate_complaint
 from simlib.scenario.leaves import DAY, MINUTE, Period, Table
 from simlib.scenario.model import GroupSpec, ScenarioSpec
 from simlib.scenario.naming import place_of
-from simlib.scenario.reading import read_table
+from simlib.scenario.reading import read_object
 from simlib.scenario.schema import GroupTable
 from simlib.scenario.toml_text import one_line
 from simlib.scenario.units import format_share
@@ -55,7 +55,7 @@ class StagedConfig:
 
 def read(document: Mapping[str, object], source: str) -> StagedConfig:
     """The configuration in `document`. Raises `InputError`."""
-    table = read_table(StagedTable, document, source)
+    table = read_object(StagedTable, document, source)
     groups = tuple(
         GroupSpec(**{field.name: getattr(group, place_of(field.name)[0]) for field in fields(GroupSpec)})
         for group in table.groups

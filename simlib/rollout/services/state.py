@@ -38,7 +38,7 @@ from simlib.scenario import leaves, units
 from simlib.scenario.field_model import OwnerSpec
 from simlib.scenario.leaves import MINUTE, Flag, Label, Period, Table
 from simlib.scenario.model import ScenarioSpec
-from simlib.scenario.reading import read_table
+from simlib.scenario.reading import read_object
 from simlib.scenario.toml_text import Document
 
 HANDOVER_MS: Final = MINUTE
@@ -82,7 +82,7 @@ class Target:
 
 def read(document: Mapping[str, object], source: str) -> Target:
     """The target state in `document`; raises `InputError`."""
-    table = read_table(TargetTable, document, source)
+    table = read_object(TargetTable, document, source)
     strategy = Strategy(table.strategy)
     return Target(
         release=table.release,
