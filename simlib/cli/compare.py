@@ -154,7 +154,7 @@ def _of_scenarios(
     engine: str | None,
     workers: str | None,
 ) -> _Compared:
-    from simlib.study.comparison import REPLICATIONS, Comparison, labels
+    from simlib.study.comparison import REPLICATIONS, PairedComparison, labels
 
     if strategies is not None:
         for text in changes[1]:
@@ -162,7 +162,7 @@ def _of_scenarios(
                 key = text.partition("=")[0].strip()
                 raise InputError(f"--set {key}: found --strategies as well, which replaces it, expected one")
     loaded = [changed(side, *changes) for side in sides]
-    planned = Comparison(
+    planned = PairedComparison(
         dict(zip(labels(loaded, sides), loaded, strict=True)),
         strategies or (),
         baseline=baseline,

@@ -16,9 +16,9 @@ from simlib.cli.output import advancing, say, say_json, say_table
 from simlib.errors import InputError, SimlibError
 
 if TYPE_CHECKING:
-    from simlib.study.front import Front, Point
-    from simlib.study.objectives import Estimate, Measure, Objective
-    from simlib.study.optimising import Progress
+    from simlib.study.optimisation.front import Front, Point
+    from simlib.study.optimisation.objectives import Estimate, Measure, Objective
+    from simlib.study.optimisation.search import Progress
 
 EXPORTED: Final = ("aws-iot", "hawkbit")
 """The services that each point of the front is written for."""
@@ -78,7 +78,7 @@ def optimise(
     json: Json = False,
 ) -> int:
     """Search for the rollouts that no other beats in time and harm, and judge them at full size."""
-    from simlib.study.optimising import optimise as search
+    from simlib.study.optimisation.search import optimise as search
 
     if out is not None:
         check_place(out, "--out")
@@ -123,7 +123,7 @@ def _progress() -> Iterator[Progress]:
 def _write(found: Front, answer: dict[str, Any], out: Path, *, force: bool) -> None:
     """The front as tables and JSON; of each of its points the scenario and each service's configuration."""
     from simlib.rollout.export import json_text
-    from simlib.study.front import export_point
+    from simlib.study.optimisation.front import export_point
 
     frame = found.frame
     files = {

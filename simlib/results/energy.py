@@ -2,7 +2,8 @@
 
 From the run's tables, its scenario and the calibration tables alone, so a saved run answers them too.
 Energies are means over devices and therefore no whole numbers; the tables they come from hold whole
-microjoules. The battery gate that an update needs takes the bench, and so is left to `simlib.study.gates`.
+microjoules. The battery gate that an update needs takes the bench, and so is left to
+`simlib.study.battery_gates`.
 """
 
 from __future__ import annotations

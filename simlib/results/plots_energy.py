@@ -1,6 +1,7 @@
 """Plots about energy, batteries, links and the server's beliefs. Each takes an `Axes` and returns it.
 
-Their figures are those of `simlib.results.energy`; that of the gates is a table of `simlib.study.gates`.
+Their figures are those of `simlib.results.energy`; that of the gates is a table of
+`simlib.study.battery_gates`.
 """
 
 from __future__ import annotations

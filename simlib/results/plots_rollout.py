@@ -211,7 +211,7 @@ def bricks_by_strategy(summary: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def front(frame: pd.DataFrame, ax: Axes | None = None, *, harm: str = "p99_harmed") -> Axes:
     """Time against harm of what was judged: the front joined by a line, its figures with intervals.
 
-    `frame` is a front's (`simlib.study.optimising`); who began as a preset is a square.
+    `frame` is a front's (`simlib.study.optimisation.search`); who began as a preset is a square.
     """
     ax = axes(ax)
     days, devices = frame["time_to_95"] / DAY_MS, frame[harm]

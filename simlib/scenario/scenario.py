@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from simlib.scenario.model import ScenarioSpec
@@ -65,6 +65,10 @@ class Scenario:
             assign(document, complete, key, plain_value(value, key, source), source)
         absolute_files(document, Path.cwd())
         return Scenario(read_document(document, source), document)
+
+    def with_seed(self, seed: int) -> Scenario:
+        """The same scenario under another seed, without reading it again: a seed is never inconsistent."""
+        return Scenario(replace(self.spec, seed=seed), self._document | {"seed": seed})
 
     def to_toml(self) -> str:
         """The whole scenario as TOML, every default written out; loading it gives equal facts."""

@@ -72,6 +72,10 @@ class CompiledClock:
         """Call ``function(now)`` at `time_ms`, by rank, then `order`, then as they were asked for."""
         heappush(self._calls, (time_ms, rank, order, next(self._number), function))
 
+    def forget(self) -> None:
+        """Make none of the calls that are still to come."""
+        self._calls.clear()
+
     def set_limit(self) -> None:
         """Have the loop stop for the first call."""
         first = self._calls[0][:2] if self._calls else (NEVER, Rank.SAMPLING)
@@ -201,7 +205,12 @@ class CompiledRun(BoundRun):
         )
 
     def let_go(self) -> None:
-        """Free what only the running clock needed; the fleet's columns and the service's counts stay."""
+        """Free what only the running clock needed; the fleet's columns and the service's counts stay.
+
+        Nothing refers back to the run any more, so that its memory is free as soon as its results are gone.
+        """
+        self.service.close()
+        self.clock.forget()
         self._calendar.forget()
         self._shares.directory.forget()
         del self._shares.columns["end"]

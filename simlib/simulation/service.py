@@ -60,6 +60,11 @@ class Service:
         self._ask_ms = NEVER
         self._asked_ms = -1
 
+    def close(self) -> None:
+        """The run is over: nothing is carried out any more, and nobody is held on to who would do it."""
+        self._act = self._listen = _nothing
+        self._metric = None
+
     def start(self) -> None:
         """Ask the policy for the first time, at time 0."""
         self._ask(0)
@@ -199,6 +204,10 @@ class Service:
         known = tally.armed[row]
         tally.armed[row] = least if not known else min(least, known)
         self._armed.append(row)
+
+
+def _nothing(*_: object) -> None:
+    """What a service that is closed does."""
 
 
 def _plain(numbers: Any) -> list[int]:

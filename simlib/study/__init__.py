@@ -8,18 +8,34 @@ from typing import TYPE_CHECKING, Final
 from simlib.study.single import run
 
 if TYPE_CHECKING:
+    from simlib.study.comparison import PairedComparison
     from simlib.study.confidence import Comparison, compare, intervals
+    from simlib.study.optimisation.front import Front
+    from simlib.study.optimisation.search import optimise
     from simlib.study.stopping import Stopped
     from simlib.study.study import Study
 
-__all__ = ["Comparison", "Stopped", "Study", "compare", "intervals", "run"]
+__all__ = [
+    "Comparison",
+    "Front",
+    "PairedComparison",
+    "Stopped",
+    "Study",
+    "compare",
+    "intervals",
+    "optimise",
+    "run",
+]
 
 _HOME: Final = {
     "Comparison": "confidence",
+    "Front": "optimisation.front",
+    "PairedComparison": "comparison",
     "Stopped": "stopping",
     "Study": "study",
     "compare": "confidence",
     "intervals": "confidence",
+    "optimise": "optimisation.search",
 }
 
 

@@ -40,7 +40,7 @@ OWN: Final = "own"
 REPLICATIONS: Final = 20
 
 
-class Comparison:
+class PairedComparison:
     """`scenarios` (objects, presets or files; a mapping names them), each under each of `strategies` if any.
 
     A strategy is an object, a name, a file, a service (the scenario's own groups there), or ``"own"``: the
@@ -73,7 +73,7 @@ class Comparison:
         self._study = Study(first, engine=engine, measure=measure).replicate(replications, seeds)
 
     def __repr__(self) -> str:
-        return f"Comparison({', '.join(self.contenders)}; {self.replications} replications)"
+        return f"PairedComparison({', '.join(self.contenders)}; {self.replications} replications)"
 
     @property
     def replications(self) -> int:

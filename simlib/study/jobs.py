@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from simlib.errors import InputError, SimlibError
@@ -59,15 +59,10 @@ class Done:
     seconds: float
 
 
-def with_seed(scenario: Scenario, seed: int) -> Scenario:
-    """`scenario` under another seed, without reading its document again: a seed is never inconsistent."""
-    return Scenario(replace(scenario.spec, seed=seed), scenario.document | {"seed": seed})
-
-
 def do(job: Job, engine: str, measure: Measure) -> Row | Failure:
     """The measures of one replication, or the simlib error it ended in; any other exception is raised."""
     try:
-        return measure(with_seed(job.scenario, job.seed), engine)
+        return measure(job.scenario.with_seed(job.seed), engine)
     except SimlibError as error:
         return Failure(error, job.label)
 

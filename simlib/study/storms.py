@@ -35,7 +35,7 @@ from simlib.scenario.model import ScenarioSpec
 from simlib.scenario.toml_text import Document, shown, write_toml
 from simlib.scenario.units import format_duration
 from simlib.simulation import simulate
-from simlib.study.comparison import SCENARIO, Comparison
+from simlib.study.comparison import SCENARIO, PairedComparison
 
 VARIANT: Final = "variant"
 TOGETHER: Final = "together"
@@ -79,7 +79,7 @@ def storms(
         name: scenario.with_({**changes, "timeline": fine}, source=f"{spec.name}: {name}")
         for name, changes in chosen.items()
     }
-    comparison = Comparison(named, replications=replications, engine=engine, measure=storm)
+    comparison = PairedComparison(named, replications=replications, engine=engine, measure=storm)
     return comparison.run(client, workers, progress=False).rename(columns={SCENARIO: VARIANT})
 
 

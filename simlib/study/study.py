@@ -16,7 +16,7 @@ from simlib.study.confidence import intervals
 from simlib.study.execution import Executor
 from simlib.study.frame import Place, frame_of
 from simlib.study.grid import Point, Varied, points_of, values_of, whole
-from simlib.study.jobs import Job, Measure, Row, with_seed
+from simlib.study.jobs import Job, Measure, Row
 
 if TYPE_CHECKING:
     from simlib.study.ranges import Range
@@ -138,7 +138,7 @@ class Study:
         seed = self.seeds[0]
         for point in points:
             try:
-                measures.check(with_seed(point.scenario, seed), self.engine)
+                measures.check(point.scenario.with_seed(seed), self.engine)
             except InputError as error:
                 raise InputError(f"{point.label}: {error}") from None
 

@@ -11,7 +11,7 @@ import pytest
 from simlib.cli.compare import compare, register
 from simlib.cli.main import app, main
 from simlib.scenario import Scenario
-from simlib.study.comparison import Comparison
+from simlib.study.comparison import PairedComparison
 
 SMALL = ("compare", "smoke", "--devices", "80", "--replications", "3", "--engine", "compiled")
 BOTH = ("--strategies", "all-at-once,canary-1")
@@ -25,9 +25,9 @@ def registered() -> None:
 
 
 @pytest.fixture(scope="module")
-def planned() -> Comparison:
+def planned() -> PairedComparison:
     small = Scenario.load("smoke").with_({"devices": 80})
-    return Comparison(small, ("all-at-once", "canary-1"), replications=3, engine="compiled")
+    return PairedComparison(small, ("all-at-once", "canary-1"), replications=3, engine="compiled")
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 from simlib.scenario import Scenario
 from simlib.scenario.json_text import read_json
-from simlib.study import optimising
+from simlib.study.optimisation import search as optimising
 
 SMALL = ("optimise", "escooter-120k", "--devices", "9000", "--trials", "16", "--screen-devices", "7000")
 

@@ -70,7 +70,9 @@ def test_the_lines_of_a_console_block_work_one_after_another(lines, folder, caps
 @pytest.mark.parametrize("line", [line for lines in CONSOLE for line in lines])
 def test_every_option_of_a_line_is_one_its_command_knows(line, capsys):
     words = shlex.split(line)[1:]
-    commands = words[: 2 if words[0] in ("keys", "image", "delta", "device", "firmware", "policy", "gate") else 1]
+    commands = words[
+        : 2 if words[0] in ("keys", "image", "delta", "device", "firmware", "policy", "gate") else 1
+    ]
     assert main([*commands, "--help"]) == 0
     usage = capsys.readouterr().out
     assert all(word in usage for word in words if word.startswith("--")), usage

@@ -26,8 +26,8 @@ from simlib.scenario import Scenario
 from simlib.scenario.calibration import cell_profile, flash_names, usable_uj
 from simlib.simulation import costs
 from simlib.simulation.columns import habit_of, mean_presence
+from simlib.study.battery_gates import battery_gates, verdict
 from simlib.study.channels import one_cohort_a_channel
-from simlib.study.gates import battery_gates, verdict
 
 HOUR_MS = 3_600_000
 RADIOS = [

@@ -26,7 +26,7 @@ from simlib.results.plots_energy import (
 )
 from simlib.results.plots_looks import COMPONENTS
 from simlib.scenario import Scenario
-from simlib.study.gates import battery_gates
+from simlib.study.battery_gates import battery_gates
 
 mpl.use("Agg")
 PLOTS = ("waterfall", "waterfalls", "cell_life", "link_by_hour", "beliefs")

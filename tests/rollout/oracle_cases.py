@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from random import Random
 from typing import Any, NamedTuple
@@ -72,7 +72,8 @@ def found(case: Case) -> dict[str, Any]:
     optional = (STEP_TIMEOUT,) if case.service == "aws-iot" else ()
     events = None
     if case.rows is not None:
-        events = read_events(case.csv(), "e.csv", service.statuses, devices=case.devices, optional=optional)
+        words = service.words_of(settings)
+        events = read_events(case.csv(), "e.csv", words, devices=case.devices, optional=optional)
     document = trace(service.policy(settings, sizes), sizes, events, case.until_ms).document()
     return without_reasons(json.loads(json.dumps(document)))
 
@@ -97,13 +98,16 @@ def verdicts(draw: Random, words: dict[str, Sequence[str]]) -> Callable[[], str 
 
 
 def behaviour(
-    draw: Random, oracle_words: dict[str, str], scale: int, steps: bool = False, without: Collection[str] = ()
+    draw: Random, oracle_words: dict[str, str], scale: int, steps: bool = False, again: int = 0
 ) -> Behaviour:
-    """Devices that begin, report their progress and then their verdict, some of them twice or late."""
+    """Devices that begin, report their progress and then their verdict, some of them twice or late.
+
+    They do so up to `again` times more, whether they are to or not.
+    """
     by_kind: dict[str, list[str]] = {}
     for word, kind in oracle_words.items():
         by_kind.setdefault(kind, []).append(word)
-    ends = {k: v for k, v in by_kind.items() if k not in ("offered", "started", "poll", *without)}
+    ends = {k: v for k, v in by_kind.items() if k not in ("offered", "started", "poll")}
     ends = {k: ends[k] for k in sorted(ends, key=lambda k: k != "succeeded")}
     verdict = verdicts(draw, ends)
     grain = draw.choice((1, 1, 500, 2000, MINUTE))
@@ -119,7 +123,10 @@ def behaviour(
             at = max(at // grain * grain, now + 1)
             return at
 
-        for kind in ("offered", "started"):
+        kinds = ("offered", "started") * (1 + (draw.randint(0, again) if again else 0))
+        for number, kind in enumerate(kinds):
+            if number > 1 and kind == "offered" and (failed := verdict()) is not None:
+                rows.append(Row(later(), device, failed))
             for _ in range(draw.choice((0, 1, 1, 2)) if kind == "started" else draw.choice((0, 0, 1))):
                 if kind in by_kind:
                     step = (
@@ -151,7 +158,7 @@ def finished(
         success = next(word for word, kind in words.items() if kind == "succeeded")
         behave = lambda now, device: [Row(now, device, success)]  # noqa: E731
     else:
-        behave = behaviour(draw, words, how["scale"], how.get("steps", False), how.get("without", ()))
+        behave = behaviour(draw, words, how["scale"], how.get("steps", False), how.get("again", 0))
     oracle = oracle_class(config, devices, behave, rows, **({} if at_once else how.get("more", {})))
     oracle.run(until)
     if at_once:
@@ -164,7 +171,7 @@ def finished(
     return Case(how["service"], case, devices, reported, until, oracle)
 
 
-def draw_aws(draw: Random, without: Collection[str] = ("removed", "canceled")) -> Case:
+def draw_aws(draw: Random) -> Case:
     devices = draw.choice((1, 3, 20, 60, 150, 300))
     rollout: dict[str, Any] = {}
     most = draw.choice((1, 2, 5, 10, 30, 100, 1000))
@@ -193,6 +200,10 @@ def draw_aws(draw: Random, without: Collection[str] = ("removed", "canceled")) -
         }
     if draw.random() < 0.5:
         document["timeoutConfig"] = {"inProgressTimeoutInMinutes": draw.choice((1, 2, 5, 30))}
+    retries = draw.choice(([], [], ["FAILED"], ["TIMED_OUT"], ["ALL"], ["ALL", "FAILED", "TIMED_OUT"]))
+    if retries:
+        criteria = [{"failureType": kind, "numberOfRetries": draw.randint(0, 3)} for kind in retries]
+        document["jobExecutionsRetryConfig"] = {"criteriaList": criteria}
     scale = draw.choice((1000, MINUTE, 3 * MINUTE))
     until = draw.choice((3 * MINUTE, 30 * MINUTE, 3 * HOUR))
     return finished(
@@ -204,7 +215,7 @@ def draw_aws(draw: Random, without: Collection[str] = ("removed", "canceled")) -
         scale=scale,
         until=until,
         steps=draw.random() < 0.4,
-        without=without,
+        again=3 if retries else 0,
     )
 
 
@@ -252,7 +263,7 @@ def draw_hawkbit(draw: Random) -> Case:
         "name": "r",
         "distributionSetId": 1,
         "targetFilterQuery": "id==*",
-        "type": "forced",
+        "type": draw.choice(("forced", "soft", "downloadonly")),
         "groups": groups,
     }
     scale = draw.choice((100, 2000, 20_000, 600_000))
@@ -278,6 +289,8 @@ def draw_mender(draw: Random) -> Case:
     document: dict[str, Any] = {"name": "d", "artifact_name": "a", "phases": phases}
     if draw.random() < 0.1:
         del document["phases"]
+    if draw.random() < 0.3:
+        document["retries"] = draw.randint(1, 3)
     rows = []
     if draw.random() < 0.7:
         every = draw.choice((10 * MINUTE, HOUR))
@@ -297,6 +310,7 @@ def draw_mender(draw: Random) -> Case:
         scale=scale,
         until=draw.choice((HOUR, 12 * HOUR)),
         rows=rows,
+        again=document.get("retries", 0),
     )
 
 
@@ -356,7 +370,7 @@ def draw_staged(draw: Random) -> Case:
     )
 
 
-def draw_nebraska(draw: Random, quiet: bool = True) -> Case:
+def draw_nebraska(draw: Random) -> Case:
     devices = draw.choice((1, 3, 8, 20))
     document: dict[str, Any] = {
         "policy_updates_enabled": draw.random() < 0.95,
@@ -398,7 +412,7 @@ def draw_nebraska(draw: Random, quiet: bool = True) -> Case:
         scale=scale,
         until=days * DAY,
         rows=rows,
-        more={"dead": dead, "quiet": quiet},
+        more={"dead": dead},
     )
 
 

@@ -70,8 +70,12 @@ class Oracle:
         word = self.words[row.status]
         if word == "started":
             self.started_at.setdefault(row.device, now)
-        elif word != "offered" and self.verdict[row.device] is None:
+        elif word != "offered" and self.verdict[row.device] is None and not self.retries(row.device, word):
             self.verdict[row.device] = word
+
+    def retries(self, device: int, word: str) -> bool:
+        """Whether the service starts the device again after this verdict, which then does not count."""
+        return False
 
     def before(self, now: int) -> None:
         """What holds from `now` on, for the reports of `now` already."""
@@ -181,6 +185,9 @@ class AwsIot(Oracle):
         self.ramp = rollout.get("exponentialRate")
         self.criteria = config.get("abortConfig", {}).get("criteriaList", [])
         minutes = config.get("timeoutConfig", {}).get("inProgressTimeoutInMinutes")
+        retries = config.get("jobExecutionsRetryConfig", {}).get("criteriaList", [])
+        self.retried = {each["failureType"]: each["numberOfRetries"] for each in retries}
+        self.retried_of: dict[tuple[int, str], int] = {}
         self.in_progress_ms = None if minutes is None else minutes * MINUTE
         self.step_at: dict[int, int | None] = {}
         self.level = 0
@@ -218,6 +225,17 @@ class AwsIot(Oracle):
                 self._look_at(now + row.step * MINUTE)
         super().report(now, row)
 
+    def retries(self, device: int, word: str) -> bool:
+        own = {"failed": "FAILED", "silent": "TIMED_OUT"}.get(word)
+        for kind in (own, "ALL") if own is not None else ():
+            so_far = self.retried_of.get((device, kind), 0)
+            if so_far < self.retried.get(kind, 0):
+                self.retried_of[device, kind] = so_far + 1
+                self.started_at.pop(device, None)
+                self.step_at.pop(device, None)
+                return True
+        return False
+
     def timers(self, now: int) -> None:
         for device in set(self.started_at) | set(self.step_at):
             due = []
@@ -227,7 +245,8 @@ class AwsIot(Oracle):
             if step is not None:
                 due.append(step)
             if self.verdict[device] is None and due and min(due) <= now:
-                self.verdict[device] = "silent"
+                if not self.retries(device, "silent"):
+                    self.verdict[device] = "silent"
                 self._look_at(now)
 
     def decide(self, now: int) -> None:
@@ -237,7 +256,7 @@ class AwsIot(Oracle):
             now % MINUTE == 1
         ):  # the minute has begun, and whoever was notified last may have succeeded at once
             self.this_minute = self.rate()
-        executed = sum(verdict is not None for verdict in self.verdict)
+        executed = sum(verdict not in (None, "removed", "canceled") for verdict in self.verdict)
         for criterion in self.criteria:
             if executed < criterion["minNumberOfExecutedThings"]:
                 continue

@@ -46,6 +46,8 @@ class Mender(Oracle):
         first = starts[0] if starts else None
         self.starts = [round((s - first).total_seconds() * 1000) for s in starts] if first else [0]
         self.opened = 0
+        self.most_retries = config.get("retries", 0)
+        self.failures = [0] * self.devices
         self.polls = any(self.words[row.status] == "poll" for row in rows)
         self.over = False
         for start in self.starts:
@@ -58,6 +60,10 @@ class Mender(Oracle):
         if not self.polls:
             waiting = [d for d in range(self.devices) if d not in self.released]
             self.let_have(now, waiting[: self.room()])
+
+    def retries(self, device: int, word: str) -> bool:
+        self.failures[device] += word == "failed"
+        return word == "failed" and self.failures[device] <= self.most_retries
 
     def room(self) -> int:
         return sum(self.sizes[: self.opened]) - len(self.released)
@@ -78,9 +84,8 @@ class Nebraska(Oracle):
     """Nebraska (b4): rules 0 to 7 at each update check of each instance, in order of the rows.
 
     An instance that has reported an error is not granted the same version again, as simlib counts a device's
-    first verdict. `dead` instances are not heard of again once they were granted, and where all are `quiet`
-    those that were granted only report, and do not check. Without checks among the rows every instance checks
-    all the time, in order of number, before the other reports of a millisecond.
+    first verdict. `dead` instances are not heard of again once they were granted. Without checks among the rows
+    every instance checks all the time, in order of number, before the other reports of a millisecond.
     """
 
     hears_at_once = True
@@ -100,7 +105,6 @@ class Nebraska(Oracle):
         behave: Behaviour,
         rows: Sequence[Row] = (),
         dead: Collection[int] = (),
-        quiet: bool = False,
     ) -> None:
         super().__init__((devices,), behave, rows)
         self.enabled = config["policy_updates_enabled"]
@@ -113,7 +117,6 @@ class Nebraska(Oracle):
         self.start = datetime.fromisoformat(config.get("simlib", {}).get("start", "2026-01-05T00:00:00Z"))
         self.flag = config.get("simlib", {}).get("disable_on_failed_rollout", False)
         self.dead = frozenset(dead)
-        self.quiet = quiet
         self.granted_at: dict[int, int] = {}
         self.heard_at: dict[int, int] = {}
         self.polls = any(self.words[row.status] == "poll" for row in rows)
@@ -143,7 +146,7 @@ class Nebraska(Oracle):
     def report(self, now: int, row: Row) -> None:
         device = row.device
         polls = self.words[row.status] == "poll"
-        if device in self.granted_at and (device in self.dead or (self.quiet and polls)):
+        if device in self.granted_at and device in self.dead:
             self.rows.pop()
             return
         self.heard_at[device] = now

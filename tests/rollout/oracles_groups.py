@@ -30,6 +30,8 @@ class HawkBit(Oracle):
         self, config: dict[str, Any], devices: int, behave: Behaviour, rows: Sequence[Row] = ()
     ) -> None:
         self.groups = config["groups"]
+        if config.get("type") == "downloadonly":  # rule 3: such an action is complete, and no success
+            self.words = {**self.words, "downloaded": "skipped"}
         sizes = self.cut(devices, [Fraction(str(group["targetPercentage"])) for group in self.groups])
         assert sizes is not None
         super().__init__(sizes, behave, rows)
@@ -63,8 +65,6 @@ class HawkBit(Oracle):
             return
         for number in [k for k, state in enumerate(self.states) if state == "RUNNING"]:
             self.look(now, number)
-            if self.state != "RUNNING":
-                return
         if self.state == "RUNNING" and not {"RUNNING", "SCHEDULED"} & set(self.states):
             self.state = "FINISHED"
             self.say(now, "finish", None)

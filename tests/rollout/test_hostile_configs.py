@@ -309,7 +309,6 @@ def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path, capsys: pytest
     assert json.loads(capsys.readouterr().out)["releases"]
 
 
-@pytest.mark.xfail(strict=True, reason="of a key that stands twice the last one is taken")
 def test_a_key_that_stands_twice_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     config = tmp_path / "config.json"
     for text in (
@@ -319,7 +318,6 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path, capsys: pytest.Captu
         refusal(config, text, capsys)
 
 
-@pytest.mark.xfail(strict=True, reason="the message names no file")
 def test_a_phase_that_rounds_to_nobody_is_refused_with_the_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -330,21 +328,18 @@ def test_a_phase_that_rounds_to_nobody_is_refused_with_the_file(
     assert capsys.readouterr().err.startswith(f"{config}: phases.0.batch_size: found ")
 
 
-@pytest.mark.xfail(strict=True, reason="below its limit a number is told another limit than above it")
 def test_the_limit_named_is_the_services(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     for number in (1001, 2_000_000_000, 0, -5):
         document = {"service": "aws-iot", "jobExecutionsRolloutConfig": {"maximumPerMinute": number}}
         assert refusal(tmp_path / "config.json", document, capsys).endswith("expected 1 to 1000\n")
 
 
-@pytest.mark.xfail(strict=True, reason="the quota is held against the quotient, not against the groups")
 def test_no_group_of_an_amount_is_larger_than_the_quota():
     hawkbit = service_named("hawkbit")
     with pytest.raises(InputError, match="amountGroups"):
         hawkbit.sizes(hawkbit.read({"amountGroups": 2}, "c"), 40_001)
 
 
-@pytest.mark.xfail(strict=True, reason="words of Python's and of pydantic's")
 def test_messages_have_no_words_of_the_machinery(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     told = {name: refusal(tmp_path / f"{name}.json", TEXTS[name], capsys) for name in TEXTS}
     inner = ("sys.", "<class", "None", "Input should", "raw data")

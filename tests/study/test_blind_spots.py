@@ -13,7 +13,7 @@ from simlib.scenario import Scenario
 from simlib.scenario.strategies import apply
 from simlib.study import run
 from simlib.study.blind_spots import COLUMNS, FAILURES, blind_spots, causes
-from simlib.study.comparison import Comparison
+from simlib.study.comparison import PairedComparison
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -258,7 +258,7 @@ def test_unknown_names_are_refused_in_one_line(plain):
 
 def test_services_are_compared_under_the_same_luck(plain):
     laid = {name: plain.with_({"rollout.policy": name}) for name in ("staged", "hawkbit", "mender")}
-    comparison = Comparison(laid, replications=3)
+    comparison = PairedComparison(laid, replications=3)
     hawkbit, mender = comparison.sentences(comparison.run())
     assert hawkbit.startswith("hawkbit takes") and "less" in hawkbit
     assert mender.startswith("mender takes")

@@ -11,7 +11,7 @@ import pytest
 import simlib
 from simlib.errors import InputError
 from simlib.scenario import Scenario
-from simlib.study.comparison import Comparison, frame_of_runs, moved, same_luck, worded
+from simlib.study.comparison import PairedComparison, frame_of_runs, moved, same_luck, worded
 from simlib.study.differences import differences
 
 THREE = ("all-at-once", "canary-1", "staged-5")
@@ -25,8 +25,8 @@ def by_groups(scenario: Scenario, _engine: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def planned(small: Scenario) -> Comparison:
-    return Comparison(small, THREE, replications=4, measure=by_groups)
+def planned(small: Scenario) -> PairedComparison:
+    return PairedComparison(small, THREE, replications=4, measure=by_groups)
 
 
 def test_a_row_is_a_replication_and_all_have_the_same_seeds(planned, small):
@@ -63,7 +63,7 @@ def test_the_summary_has_a_row_a_strategy_and_measure(planned):
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_another_baseline_changes_the_differences_and_not_the_table(small, workers, planned):
-    other = Comparison(small, THREE, baseline="staged-5", replications=4, measure=by_groups)
+    other = PairedComparison(small, THREE, baseline="staged-5", replications=4, measure=by_groups)
     frame = other.run(workers=workers)
     pd.testing.assert_frame_equal(frame, planned.run())
     found = other.differences(frame, ["bricked"]).query("statistic == 'mean'")
@@ -77,13 +77,13 @@ def test_the_baseline_s_replications_go_first(small):
         asked.append(len(scenario.spec.rollout.groups))
         return by_groups(scenario, engine)
 
-    Comparison(small, THREE, baseline="staged-5", replications=2, measure=noting).run(workers=1)
+    PairedComparison(small, THREE, baseline="staged-5", replications=2, measure=noting).run(workers=1)
     assert asked == [5, 5, 1, 1, 2, 2]
 
 
 def test_scenarios_are_compared_with_the_first_where_there_are_no_strategies(small):
     more = small.with_({"name": "more", "devices": 83})
-    planned = Comparison([small, more], replications=3, measure=by_groups)
+    planned = PairedComparison([small, more], replications=3, measure=by_groups)
     frame = planned.run()
     assert list(frame.columns[:2]) == ["scenario", "replication"]
     (row,) = planned.differences(frame, ["bricked"]).query("statistic == 'mean'").to_dict("records")
@@ -92,7 +92,7 @@ def test_scenarios_are_compared_with_the_first_where_there_are_no_strategies(sma
 
 def test_several_scenarios_are_each_taken_under_each_strategy(small):
     more = small.with_({"name": "more", "devices": 83, "seed": 99})
-    planned = Comparison([small, more], ("own", "canary-1"), replications=2, measure=by_groups)
+    planned = PairedComparison([small, more], ("own", "canary-1"), replications=2, measure=by_groups)
     frame = planned.run()
     assert frame.groupby("scenario")["seed"].unique().map(list).tolist() == [list(planned.seeds)] * 2
     found = planned.differences(frame, ["bricked"]).query("statistic == 'mean'")
@@ -103,7 +103,7 @@ def test_several_scenarios_are_each_taken_under_each_strategy(small):
 
 
 def test_the_own_rollout_is_the_scenario_as_it_is(small):
-    planned = Comparison(small, ("own", "canary-1"), measure=by_groups)
+    planned = PairedComparison(small, ("own", "canary-1"), measure=by_groups)
     assert planned.points[0].scenario.spec == small.spec
     assert len(planned.points[1].scenario.spec.rollout.groups) == 2
 
@@ -117,7 +117,7 @@ def test_ctrl_c_leaves_what_was_done_and_its_differences(small):
         done.append(1)
         return by_groups(scenario, engine)
 
-    planned = Comparison(small, THREE, replications=3, measure=broken_off)
+    planned = PairedComparison(small, THREE, replications=3, measure=broken_off)
     frame = planned.run(workers=1)
     assert frame.attrs["interrupted"] is True
     found = planned.differences(frame, ["bricked"]).query("statistic == 'mean'")
@@ -128,7 +128,7 @@ def test_ctrl_c_before_anything_leaves_an_empty_table(small):
     def broken_off(_scenario: Scenario, _engine: str) -> dict[str, Any]:
         raise KeyboardInterrupt
 
-    planned = Comparison(small, THREE, replications=1, measure=broken_off)
+    planned = PairedComparison(small, THREE, replications=1, measure=broken_off)
     frame = planned.run(workers=1)
     assert frame.empty and planned.differences(frame).empty and planned.sentences(frame) == []
 
@@ -145,25 +145,25 @@ def test_ctrl_c_before_anything_leaves_an_empty_table(small):
 )
 def test_what_cannot_be_compared_is_named(arguments, complaint):
     with pytest.raises(InputError, match=complaint):
-        Comparison(*arguments)
+        PairedComparison(*arguments)
 
 
 def test_an_unknown_baseline_is_named():
     with pytest.raises(InputError, match=r"baseline: found \"own\", expected one of canary-1, staged-5"):
-        Comparison("smoke", ["canary-1", "staged-5"], baseline="own")
+        PairedComparison("smoke", ["canary-1", "staged-5"], baseline="own")
 
 
 def test_files_of_the_same_name_are_told_apart_by_their_paths(small, tmp_path):
     paths = [tmp_path / name for name in ("a.toml", "b.toml")]
     for path in paths:
         path.write_text(small.to_toml(), encoding="utf-8")
-    assert Comparison(paths).contenders == tuple(map(str, paths))
+    assert PairedComparison(paths).contenders == tuple(map(str, paths))
 
 
 def test_a_real_fleet_under_real_strategies(small):
     """Everything is let loose at once, or most of it behind a gate that stops: fewer get the release."""
     bad = small.with_({"faults.defect": 0.5, "devices": 300, "report.delay": "0 s"})
-    planned = Comparison(bad, ("all-at-once", "canary-1"), replications=3, engine="compiled")
+    planned = PairedComparison(bad, ("all-at-once", "canary-1"), replications=3, engine="compiled")
     frame = planned.run()
     found = planned.differences(frame, ["updated", "bytes_down"]).set_index("measure")
     assert (found["n"] == 3).all()

@@ -11,12 +11,12 @@ import pytest
 
 from simlib.errors import InputError
 from simlib.scenario import Scenario
-from simlib.study import lean
-from simlib.study.front import Candidate, Front, Judged, beats, export_point, outdoes
-from simlib.study.objectives import Sample, constraint_of
-from simlib.study.optimising import FRESH, optimise
-from simlib.study.pareto import dominates
-from simlib.study.search_space import (
+from simlib.study.optimisation import lean
+from simlib.study.optimisation.front import Candidate, Front, Judged, beats, export_point, outdoes
+from simlib.study.optimisation.objectives import Sample, constraint_of
+from simlib.study.optimisation.pareto import dominates
+from simlib.study.optimisation.search import FRESH, optimise
+from simlib.study.optimisation.search_space import (
     AXES,
     in_short,
     presets_of,

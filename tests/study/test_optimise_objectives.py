@@ -9,8 +9,8 @@ import pytest
 
 from simlib.errors import InputError
 from simlib.scenario import Scenario
-from simlib.study.defect_prior import DEFAULT_PREVALENCES, Prior, prior_of
-from simlib.study.objectives import Sample, constraint_of, objective_named
+from simlib.study.optimisation.defect_prior import DEFAULT_PREVALENCES, Prior, prior_of
+from simlib.study.optimisation.objectives import Sample, constraint_of, objective_named
 
 HOUR = 3_600_000
 

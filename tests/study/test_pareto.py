@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simlib.study.pareto import dominates, hypervolume, non_dominated, thinned
+from simlib.study.optimisation.pareto import dominates, hypervolume, non_dominated, thinned
 
 POINTS = st.integers(2, 4).flatmap(
     lambda d: st.lists(st.tuples(*[st.integers(0, 5).map(float)] * d), min_size=1, max_size=7)

@@ -13,7 +13,7 @@ At each tick of the scheduler, for every group that was RUNNING when it began, t
 The rollout is FINISHED when no group is RUNNING or SCHEDULED, a dynamic one never. A RUNNING rollout none of
 whose groups is RUNNING starts the next SCHEDULED one, so that resuming after an error goes past the group in
 ERROR. hawkBit knows no silence and no retry. In a fleet of fixed membership the groups keep their size.
-DOWNLOAD_ONLY actions end with DOWNLOADED: see `hawkbit.words`. Devices of a simulated fleet do not send it, and
+DOWNLOAD_ONLY actions end with DOWNLOADED (`hawkbit.words`). Devices of a simulated fleet do not send it, and
 count when they have finished.
 """
 

@@ -25,8 +25,8 @@ import numpy as np
 from simlib.errors import InputError
 from simlib.scenario.toml_text import shown
 from simlib.scenario.units import ExpectedError, duration_ms, exact, share, size_bytes
-from simlib.study.defect_prior import Prior
 from simlib.study.jobs import Row
+from simlib.study.optimisation.defect_prior import Prior
 
 RESAMPLINGS: Final = 1000
 _Z: Final = 1.959963984540054  # the normal distribution's 97.5 % point
@@ -37,7 +37,7 @@ class Measure:
     """A figure of one replication. `releases` says of which releases it is asked: all, good or bad ones."""
 
     name: str
-    column: str  # of `simlib.study.lean.figures`
+    column: str  # of `simlib.study.optimisation.lean.figures`
     unit: str  # "devices", "ms" or "bytes"
     releases: str
     says: str

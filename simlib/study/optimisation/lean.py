@@ -5,7 +5,6 @@ Neither digest nor tables are made. Several rollouts of one fleet under one seed
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,11 +24,6 @@ Figures = Callable[[Scenario, str], Row]
 
 SECONDS: Final = ("setup_s", "bench_s", "clock_s", "total_s")
 """Figures of a row about the computer: before the clock, on the bench, the clock alone, everything."""
-
-COLLECTED_DEVICES: Final = 250_000
-"""After so many devices memory is tidied up: columns of a run that is over wait for Python's collector, which
-counts objects and not bytes.
-"""
 
 
 def figures(scenario: Scenario, engine: str = "fused") -> Row:
@@ -83,6 +77,4 @@ class Rollouts:
         for number, spec in enumerate(self.specs):
             laid = replace(scenario, spec=replace(spec, seed=seed, defects=defects))
             rows[str(number)] = self.figures(laid, engine)
-        if sum(spec.devices for spec in self.specs) >= COLLECTED_DEVICES:
-            gc.collect()
         return rows

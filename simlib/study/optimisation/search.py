@@ -1,6 +1,6 @@
 """The search for rollouts that no other beats: time against harm, under a prior of releases.
 
-In two stages. *Screening* tries rollouts on a smaller fleet (`simlib.study.screening`). *Judging* takes the
+In two stages. *Screening* tries rollouts on a smaller fleet (`screening`). *Judging* takes the
 best few of them, and every rollout that people begin with, to the full fleet under fresh seeds: first a fifth
 of the replications, after which those leave that are outdone, then the rest. What nothing beats then is the
 front, presets too. Nothing depends on how many work on it.
@@ -16,16 +16,22 @@ from typing import Final
 from simlib.errors import InputError
 from simlib.scenario import Scenario
 from simlib.simulation.run import ENGINES
-from simlib.study import lean
-from simlib.study.defect_prior import prior_of
-from simlib.study.front import Candidate, Front, Judged, divided, outdoes
 from simlib.study.grid import whole
 from simlib.study.jobs import Row
 from simlib.study.local import worker_count
-from simlib.study.objectives import DEFAULT_OBJECTIVES, Constraint, Objective, constraint_of, objective_named
-from simlib.study.replicating import SEEDS, Replicator
-from simlib.study.screening import Screening
-from simlib.study.search_space import presets_of, scaled_down
+from simlib.study.optimisation import lean
+from simlib.study.optimisation.defect_prior import prior_of
+from simlib.study.optimisation.front import Candidate, Front, Judged, divided, outdoes
+from simlib.study.optimisation.objectives import (
+    DEFAULT_OBJECTIVES,
+    Constraint,
+    Objective,
+    constraint_of,
+    objective_named,
+)
+from simlib.study.optimisation.replicating import SEEDS, Replicator
+from simlib.study.optimisation.screening import Screening
+from simlib.study.optimisation.search_space import presets_of, scaled_down
 
 SCREENING_DEVICES: Final = 12_000
 SCREENING_REPLICATIONS: Final = 24
@@ -62,8 +68,8 @@ def optimise(
 
     `trials` rollouts are screened, each on `screen_devices` devices `screen_replications` times; at most
     `front` of them are judged beside the presets, with `replications` of the full fleet, 500 or more.
-    `objectives` are names of `simlib.study.objectives`, all to be small; `constraints` texts such as
-    ``P(harmed > 100) < 0.01``; `defect_prior` names the releases that may come (`simlib.study.defect_prior`).
+    `objectives` are names of `objectives`, all to be small; `constraints` texts such as
+    ``P(harmed > 100) < 0.01``; `defect_prior` names the releases that may come (`defect_prior`).
     `seed`, by default the scenario's, draws everything: the same seed gives the same front whatever `workers`
     is. `figures` is asked for one replication, `on_progress` told how far the search is.
 

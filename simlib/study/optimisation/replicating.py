@@ -10,11 +10,11 @@ from typing import Final
 
 from simlib.scenario import Scenario
 from simlib.scenario.model import ScenarioSpec
-from simlib.study import lean
-from simlib.study.defect_prior import Prior
 from simlib.study.jobs import Failure, Job, Row
 from simlib.study.local import done_here
-from simlib.study.objectives import Sample
+from simlib.study.optimisation import lean
+from simlib.study.optimisation.defect_prior import Prior
+from simlib.study.optimisation.objectives import Sample
 
 SEEDS: Final = 1 << 64
 Rows = dict[int, list[Row]]

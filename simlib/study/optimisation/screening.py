@@ -18,11 +18,11 @@ import pandas as pd
 
 from simlib.scenario import Scenario
 from simlib.scenario.units import format_duration, format_share
-from simlib.study.front import Candidate, Judged, beats
-from simlib.study.objectives import Constraint, Objective
-from simlib.study.pareto import Values, non_dominated, thinned
-from simlib.study.replicating import Replicator
-from simlib.study.search_space import rollout_of, scaled_down, suggested
+from simlib.study.optimisation.front import Candidate, Judged, beats
+from simlib.study.optimisation.objectives import Constraint, Objective
+from simlib.study.optimisation.pareto import Values, non_dominated, thinned
+from simlib.study.optimisation.replicating import Replicator
+from simlib.study.optimisation.search_space import rollout_of, scaled_down, suggested
 
 if TYPE_CHECKING:
     import optuna

@@ -18,10 +18,10 @@ from simlib.rollout.export import Exported, export
 from simlib.rollout.registry import service_names
 from simlib.scenario import Scenario
 from simlib.scenario.toml_text import shown
-from simlib.study.defect_prior import Prior
-from simlib.study.objectives import Constraint, Estimate, Kept, Objective, Sample
-from simlib.study.pareto import Values, dominates
-from simlib.study.search_space import in_short
+from simlib.study.optimisation.defect_prior import Prior
+from simlib.study.optimisation.objectives import Constraint, Estimate, Kept, Objective, Sample
+from simlib.study.optimisation.pareto import Values, dominates
+from simlib.study.optimisation.search_space import in_short
 
 
 @dataclass(frozen=True)

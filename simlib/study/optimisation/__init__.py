@@ -1,0 +1,1 @@
+"""The search for rollouts that no other beats: what is drawn, under which prior, how it is judged."""
