@@ -68,7 +68,7 @@ def load_run(folder: Path) -> Run:
 def _stops(stops: object, path: Path) -> None:
     """Raise `InputError` for stops that no run has."""
     for number, stop in enumerate(stops if isinstance(stops, list) else [None]):
-        times = {"at_ms": int, "resumed_at_ms": int | None, "decision": str}
+        times = {"at_ms": int, "resumed_at_ms": int | None, "decision": str, "planned": bool}
         if not isinstance(stop, dict) or not all(
             name in stop and isinstance(stop[name], kind) for name, kind in times.items()
         ):

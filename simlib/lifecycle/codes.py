@@ -30,6 +30,7 @@ SIGNAL_SUCCEEDED: Final = 4
 SIGNAL_FAILED: Final = 8
 SIGNAL_SKIPPED: Final = 16
 SIGNAL_TWICE: Final = 32  # the report of this step arrived a second time
+SIGNAL_SETBACK: Final = 64  # it reported an end that is no verdict: broken off, or to be tried again
 
 REASONS: Final = tuple(Reason)
 OUTCOMES: Final = tuple(Outcome)

@@ -15,6 +15,7 @@ from simlib.lifecycle.codes import (
     OUTCOME_CODE,
     REASON_CODE,
     SIGNAL_FAILED,
+    SIGNAL_SETBACK,
     SIGNAL_SKIPPED,
     SIGNAL_SUCCEEDED,
     SIGNAL_TWICE,
@@ -137,8 +138,10 @@ def reported(fleet: Fleet, now: int, i: int) -> Step:
         signals = 0  # a stepping stone: no verdict on the release that it leads to
     elif outcome == _UPDATED or outcome == _ROLLED_BACK:
         signals = SIGNAL_SUCCEEDED
-    elif rules[RULE_LAST_VERDICT] and not fleet.halted[0] and comes_again(fleet, i):
-        signals = 0  # it will be offered the release again: no verdict yet
+    elif fleet.reason[i] == _R_HALTED or (
+        rules[RULE_LAST_VERDICT] and not fleet.halted[0] and comes_again(fleet, i)
+    ):
+        signals = SIGNAL_SETBACK
     elif outcome == _DEFERRED or outcome == _INELIGIBLE:
         signals = SIGNAL_SKIPPED
     else:

@@ -122,13 +122,13 @@ class Run:
         """When a group opened: in runs saved before devices were released one by one."""
         return int(self.groups["opened_ms"].iloc[group - 1])
 
-    def _stops(self) -> tuple[tuple[int, bool, int | None], ...]:
-        """When a gate fired, whether that cancelled what was released, and when the stop was lifted."""
+    def _stops(self) -> tuple[tuple[int, bool, bool, int | None], ...]:
+        """When the rollout stopped, whether it cancelled and was planned, and when the stop was lifted."""
         halted_ms = self.summary["halted_at_ms"]
         if "stops" not in self.summary:  # saved before a service could do anything else
-            return () if halted_ms is None else ((halted_ms, True, None),)
+            return () if halted_ms is None else ((halted_ms, True, False, None),)
         return tuple(
-            (stop["at_ms"], stop["decision"] == "cancel", stop["resumed_at_ms"])
+            (stop["at_ms"], stop["decision"] == "cancel", stop["planned"], stop["resumed_at_ms"])
             for stop in self.summary["stops"]
         )
 

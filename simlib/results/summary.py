@@ -63,6 +63,7 @@ def _stop(stop: Mapping[str, Any]) -> dict[str, Any]:
         "decision": str(stop["verb"]),
         "group": stop["group"] + 1 if stop["group"] >= 0 else None,
         "reason": stop["detail"],
+        "planned": stop["planned"],
         "resumed_at_ms": stop["resumed_ms"] if stop["resumed_ms"] >= 0 else None,
         "exposure": dict(stop["exposure"]),
     }
@@ -86,11 +87,12 @@ def summarise(
 ) -> dict[str, Any]:
     """Everything but the time it took to write the tables, which `Run.save` adds.
 
-    `stops` are the times at which a gate fired: ``at_ms, verb, group`` (from 0; −1 for none), ``detail,
-    exposure, resumed_ms`` (−1: never).
+    `stops` are the times at which the rollout stopped: ``at_ms, verb, group`` (from 0; −1 for none),
+    ``detail, exposure, planned`` (not by a gate), ``resumed_ms`` (−1: never).
     """
     table = as_table(devices)
     counts, updated_ms = counted(table, "outcome"), _updated_ms(table)
+    first = next((stop for stop in stops if not stop["planned"]), None)
     summary: dict[str, Any] = {
         "scenario": scenario,
         "seed": seed,
@@ -102,9 +104,9 @@ def summarise(
         "time_to_50_ms": _time_to_share(updated_ms, len(table), 50),
         "time_to_90_ms": _time_to_share(updated_ms, len(table), 90),
         "time_to_95_ms": _time_to_share(updated_ms, len(table), 95),
-        "halted": bool(stops),
-        "halted_at_ms": stops[0]["at_ms"] if stops else None,
-        "exposure_at_halt": dict(stops[0]["exposure"]) if stops else None,
+        "halted": first is not None,
+        "halted_at_ms": None if first is None else first["at_ms"],
+        "exposure_at_halt": None if first is None else dict(first["exposure"]),
         "stops": [_stop(stop) for stop in stops],
         "events": events,
         **{name: round(seconds, 3) for name, seconds in asdict(timings).items()},

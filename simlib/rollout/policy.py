@@ -122,6 +122,7 @@ class Action:
     group: int | None = None
     detail: str = ""
     count: int = 0
+    planned: bool = False  # of a stop: by the rollout's own plan, not because of what was reported
 
 
 class Counter(StrEnum):
@@ -185,6 +186,5 @@ class Policy(ABC):
         """What to do at ``view.now_ms``; called first at time 0, before anything has happened."""
 
     def resume(self, view: View) -> Decision:
-        """The operator lifts what a gate has stopped. By default there is nothing to go on with."""
-        del view
-        return Decision()
+        """The operator lifts what has stopped the rollout. By default the policy is only asked again."""
+        return self.decide(view)

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Final
 
 from simlib.scenario.model import GroupSpec, ScenarioSpec
-from simlib.scenario.units import format_share
+from simlib.scenario.units import format_duration, format_share
 
 Complaint = tuple[str, str, str]
 """Key, found, expected."""
@@ -51,4 +51,19 @@ def _config(spec: ScenarioSpec) -> Iterator[Complaint]:
         )
 
 
-ROLLOUT_RULES: Final[tuple[Callable[[ScenarioSpec], Iterator[Complaint]], ...]] = (_gates, _config)
+def _enforced(spec: ScenarioSpec) -> Iterator[Complaint]:
+    rollout = spec.rollout
+    if rollout.enforce_local_ms is None:
+        return
+    if rollout.window is not None:
+        yield "rollout.enforce_local", "it beside rollout.window", "one of the two times to install at"
+    if rollout.policy == "staged" and rollout.deadline_ms <= rollout.enforce_local_ms:
+        found = format_duration(rollout.deadline_ms)
+        yield "rollout.deadline", found, "more than rollout.enforce_local: nobody reports an end before that"
+
+
+ROLLOUT_RULES: Final[tuple[Callable[[ScenarioSpec], Iterator[Complaint]], ...]] = (
+    _gates,
+    _config,
+    _enforced,
+)

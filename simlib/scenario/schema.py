@@ -203,7 +203,7 @@ class TransferTable(Table):
     jitter: Annotated[str, leaves.choice(*JITTERS)] = "none"
     rounds: Annotated[int, leaves.count(1, 1000)] = 1
     retry_after: Span = DAY
-    hold_off: Span = 0
+    hold_off: Annotated[int, leaves.duration(0, (1 << 31) - 1)] = 0
     retry_deferred: Flag = True
 
 

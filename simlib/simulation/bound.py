@@ -147,8 +147,24 @@ class BoundRun(ABC):
             self._time.now,
         )
 
+    def _earliest(self, now: int) -> int:
+        """The first time of a check-in that a decision of `now` finds unanswered.
+
+        Those of this very millisecond have been answered, except before the first of all.
+        """
+        return now + self.service.started
+
     def _tell_observed(self, device: int, outcome: int) -> None:
-        """The service knows of a device that had ended before the start, as the inventory says."""
+        """The service knows of a device that had ended before the start, as the inventory says.
+
+        Where devices are let in, it counts as one of the first.
+        """
+        if self.service.policy.pull:
+            released = self.service.released
+            group = next(g for g, size in enumerate(self._sizes) if released[g] < size)
+            released[group] += 1
+            self.service.tally.group[device] = group
+            self.service.tally.released_ms[device] = 0
         verdict = _OBSERVED.get(outcome, SIGNAL_FAILED)
         self.service.receive(0, device, SIGNAL_OFFERED | verdict)
 
@@ -177,10 +193,14 @@ class BoundRun(ABC):
             self._pass(now, group)
 
     def _open(self, now: int, group: int) -> None:
-        if self.log.groups[group].opened_ms >= 0:
+        known = self.log.groups[group]
+        if known.decision in ("halted", "stopped"):
+            known.decision, known.closed_ms = "open", -1
+            self.monitor.opened(now, group)
+        if known.opened_ms >= 0:
             return
-        if self.service.policy.pull and now:
-            now += 1  # a permit holds for those who knock after the decision
+        if self.service.policy.pull and self.service.started and not self.service.knocking:
+            now += 1  # a permit of a tick holds for those who knock after it
         if group > 0 and self.log.groups[group - 1].decision == "open":
             self._pass(now, group - 1)
         self.log.groups[group].opened_ms = now
@@ -229,35 +249,39 @@ class BoundRun(ABC):
 
     def _stop(self, now: int, action: Action) -> None:
         for number, group in enumerate(self.log.groups):
-            if number == action.group or (group.decision == "open" and action.verb is Verb.CANCEL):
+            mine = number == action.group and not action.planned
+            if mine or (group.decision == "open" and action.verb is Verb.CANCEL):
                 group.closed_ms = now
-                group.decision = "halted" if number == action.group else "stopped"
+                group.decision = "halted" if mine else "stopped"
         number = -1 if action.group is None else action.group
-        self.log.stops.append(Stop(now, action.verb, number, action.detail, self._exposure(action.verb)))
+        stop = Stop(now, action.verb, number, action.detail, self._exposure(action.verb), action.planned)
+        self.log.stops.append(stop)
         shown = -1 if number < 0 else number + 1
-        self.recorder.alert(Alert(now, "critical", _STOPPED[action.verb], shown, -1, action.detail))
+        severity = "info" if action.planned else "critical"
+        self.recorder.alert(Alert(now, severity, _STOPPED[action.verb], shown, -1, action.detail))
         if action.verb is not Verb.PAUSE:
             for each in range(len(self._sizes)):
                 self._admit(now, each, 0)
         if action.verb is Verb.CANCEL:
             self.fleet.halted[0] = HALT_DOWNLOADS if self._spec.rollout.abort_downloads else HALT_OFFERS
-            if self._spec.rollout.abort_downloads:
+            if self._spec.rollout.abort_downloads and now < self.fleet.recovery_ms[0]:
                 self._break_off(now)
             self.monitor.halted()
         recovery = self._spec.recovery
         if recovery.on_halt == "resume":
-            self._time.after(now + max(recovery.delay_ms, 1), Rank.POLICY, self._resume)
-        elif recovery.on_halt != "stop":
+            resume_ms = now + max(recovery.delay_ms, 1)
+            self._time.after(resume_ms, Rank.POLICY, lambda at: self._resume(at, stop))
+        elif recovery.on_halt != "stop" and not action.planned:
             answer_ms = now + recovery.delay_ms
-            if self.fleet.halted[0] != RUNNING:
-                self.fleet.recovery_ms[0] = answer_ms
+            if self.fleet.halted[0] != RUNNING:  # an answer that is out already stays so
+                self.fleet.recovery_ms[0] = min(self.fleet.recovery_ms[0], answer_ms)
             self._time.after(answer_ms, Rank.POLICY, self._recover)
 
     def _exposure(self, verb: Verb) -> Exposure:
         counts = self._count_states()
-        phase, started = np.asarray(self.fleet.phase), np.asarray(self.fleet.started_ms)
+        phase, began = np.asarray(self.fleet.phase), np.asarray(self.fleet.began)
         released = self.released_ms() >= 0
-        waiting = int(np.count_nonzero(released & (started < 0) & (phase <= Phase.OFFERED)))
+        waiting = int(np.count_nonzero(released & (began == 0) & (phase <= Phase.OFFERED)))
         downloading = sum(counts[p] for p in (Phase.CONNECTING, Phase.DOWNLOADING, Phase.BACKING_OFF))
         recalled = 0
         if verb is Verb.CANCEL:
@@ -265,7 +289,7 @@ class BoundRun(ABC):
         return Exposure(
             offered=int(np.count_nonzero(np.asarray(self.fleet.offered_ms) >= 0)),
             downloading=downloading,
-            trial=sum(counts[Phase.BACKING_UP : Phase.REPORTING]),
+            trial=sum(counts[Phase.READY : Phase.REPORTING]),
             confirmed=counts[Phase.REPORTING + OUTCOME_CODE[Outcome.UPDATED]],
             bricked=counts[Phase.REPORTING + OUTCOME_CODE[Outcome.BRICKED]],
             released=int(np.count_nonzero(released)),
@@ -281,10 +305,14 @@ class BoundRun(ABC):
         self.recorder.alert(Alert(now, "info", "recovery-offered", -1, -1, self._spec.recovery.on_halt))
         self._wake_released(now, halted=False)
 
-    def _resume(self, now: int) -> None:
-        """The operator lifts the latest stop, and the rollout goes on."""
+    def _resume(self, now: int, stop: Stop) -> None:
+        """The operator lifts `stop` and those before it, unless another came after it; all goes on."""
+        if stop is not self.log.stops[-1]:
+            return
         self.recorder.alert(Alert(now, "info", "rollout-resumed", -1, -1, ""))
-        self.log.stops[-1].resumed_ms = now
+        for each in self.log.stops:
+            if each.resumed_ms < 0:
+                each.resumed_ms = now
         self.fleet.halted[0] = RUNNING
         self.fleet.recovery_ms[0] = NEVER
         for number, group in enumerate(self.log.groups):

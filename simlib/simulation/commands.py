@@ -10,6 +10,7 @@ from simlib.engine.shares import Shares, abort_transfer
 from simlib.errors import Reason
 from simlib.lifecycle.codes import REASON_CODE
 from simlib.lifecycle.columns import Fleet
+from simlib.lifecycle.ending import comes_again
 from simlib.lifecycle.phases import Phase
 from simlib.lifecycle.steps import recover
 from simlib.lifecycle.waiting import next_checkin, notify
@@ -74,7 +75,7 @@ def break_off(fleet: Fleet, calendar: Calendar, shares: Shares, book: Book, devi
 def wake_members(fleet: Fleet, calendar: Calendar, book: Book) -> None:
     """The listed devices that are at rest come for what there is for them now.
 
-    With `AT_HALTED`, only those whom a halt brought to rest.
+    With `AT_HALTED`, only those whom a halt brought to rest, or kept from another round.
     """
     state = book.state
     now = state[AT_NOW]
@@ -82,7 +83,7 @@ def wake_members(fleet: Fleet, calendar: Calendar, book: Book) -> None:
         i = book.members[at]
         if fleet.phase[i] != _DONE and fleet.phase[i] != _RESTING:
             continue
-        if state[AT_HALTED] and fleet.reason[i] != _R_HALTED:
+        if state[AT_HALTED] and fleet.reason[i] != _R_HALTED and not comes_again(fleet, i):
             continue
         if fleet.finished_ms[i] > now:
             continue  # it runs ahead: now it is still on its way there

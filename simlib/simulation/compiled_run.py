@@ -332,12 +332,12 @@ class CompiledRun(BoundRun):
 
     def _send_for(self, now: int, devices: NDArray[np.int32]) -> None:
         self._list(devices)
-        self._state[books.AT_EARLIEST] = now + 1 if now else 0
+        self._state[books.AT_EARLIEST] = self._earliest(now)
         fleet, calendar, _, _, book = self._addresses
         self._code.open_members(fleet, calendar, book)
 
     def _listen(self, now: int) -> None:
-        self._state[books.AT_EARLIEST] = now + 1 if now else 0
+        self._state[books.AT_EARLIEST] = self._earliest(now)
         fleet, calendar, _, tally, book = self._addresses
         self._code.send_parked(fleet, calendar, tally, book)
 

@@ -16,6 +16,7 @@ from simlib.device import Step
 from simlib.errors import Reason
 from simlib.lifecycle.codes import ASK, JOIN, OUTCOMES, REASON_CODE, REASONS, TIMER
 from simlib.lifecycle.columns import HALT_DOWNLOADS, HALT_OFFERS, NEVER, NO_ROW, PLAN_NONE, RUNNING, Fleet
+from simlib.lifecycle.ending import comes_again
 from simlib.lifecycle.phases import Phase
 from simlib.lifecycle.steps import advance, recover
 from simlib.lifecycle.transfer import transfer_ended
@@ -97,7 +98,8 @@ class History:
     """What a saved run knows of one device and of the decisions around it."""
 
     released_ms: int  # when it could first have the release; −1: never
-    stops: tuple[tuple[int, bool, int | None], ...]  # when, whether it cancelled, and when it was lifted
+    stops: tuple[tuple[int, bool, bool, int | None], ...]
+    """When, whether it cancelled, whether it was planned, and when it was lifted."""
     end_ms: int  # of the run: the horizon, or when it was interrupted
     interrupted: bool
     transfers: tuple[tuple[int, int], ...]  # when each of its transfers ended, and the bytes it was short
@@ -125,7 +127,7 @@ def explain(scenario: Scenario, device: int, history: History) -> Explanation:
             now = next_checkin(fleet, _ROW, released_ms + 1 if released_ms else 0)
     if released_ms >= 0:
         _live(fleet, replay, halts, history, now)
-    halts.set(fleet, history.end_ms)
+    halts.set(fleet, history.end_ms, after=True)
     replay.book_the_rest(history.end_ms)
     close_pending(fleet, halted=bool(fleet.halted[0]), interrupted=history.interrupted)
     outcome, reason = OUTCOMES[fleet.outcome[_ROW]].value, REASONS[fleet.reason[_ROW]].value
@@ -151,32 +153,34 @@ class _Halts:
 
     def __init__(self, spec: ScenarioSpec, history: History) -> None:
         self.kind = HALT_DOWNLOADS if spec.rollout.abort_downloads else HALT_OFFERS
-        self._spans: list[tuple[int, int, int]] = []  # halted from and until, the answer is out from
+        self._spans: list[tuple[int, int, int, int]] = []  # how, from and until when; the answer is out from
         self.calls: list[tuple[int, bool]] = []  # devices at rest are woken; whether as a halt is lifted
         answered = spec.recovery.on_halt not in ("stop", "resume")
-        for at_ms, cancels, resumed_ms in history.stops:
+        for at_ms, cancels, planned, resumed_ms in history.stops:
             until_ms = NEVER if resumed_ms is None else resumed_ms
-            answer_ms = at_ms + spec.recovery.delay_ms if answered else NEVER
+            answers = answered and not planned
+            answer_ms = at_ms + spec.recovery.delay_ms if answers else NEVER
             if cancels:
-                self._spans.append((at_ms, until_ms, answer_ms))
-            elif answered:
-                self._spans.append((answer_ms, NEVER, answer_ms))
-            if answered:
+                self._spans.append((self.kind, at_ms, until_ms, answer_ms))
+            elif answers:
+                self._spans.append((HALT_OFFERS, answer_ms, NEVER, answer_ms))
+            if answers:
                 self.calls.append((answer_ms, False))
-            elif resumed_ms is not None:
+            elif resumed_ms is not None and (resumed_ms, True) not in self.calls:
                 self.calls.append((resumed_ms, True))
 
     def set(self, fleet: Fleet, now: int, *, after: bool = False) -> None:
         """The scenario's columns as a device's step at `now` finds them; `after`: behind that time's
         decisions."""
         fleet.halted[0], fleet.recovery_ms[0] = RUNNING, NEVER
-        for from_ms, until_ms, answer_ms in self._spans:
+        for kind, from_ms, until_ms, answer_ms in self._spans:
             if from_ms < now + after and now + after <= until_ms:
-                fleet.halted[0], fleet.recovery_ms[0] = self.kind, answer_ms
+                out_ms = min(answer_ms, fleet.recovery_ms[0])
+                fleet.halted[0], fleet.recovery_ms[0] = kind, out_ms
 
     def breaks_off(self, now: int) -> bool:
         """Whether downloads were broken off at `now`."""
-        return self.kind == HALT_DOWNLOADS and any(from_ms == now for from_ms, _, _ in self._spans)
+        return any(kind == HALT_DOWNLOADS and at_ms == now for kind, at_ms, _, _ in self._spans)
 
 
 def _live(fleet: Fleet, replay: _Replay, halts: _Halts, history: History, now: int) -> None:
@@ -191,7 +195,7 @@ def _live(fleet: Fleet, replay: _Replay, halts: _Halts, history: History, now: i
             called_ms, lifted = call
             call = next(calls, None)
             if fleet.phase[_ROW] in (Phase.DONE, Phase.RESTING) and not (
-                lifted and fleet.reason[_ROW] != _R_HALTED
+                lifted and fleet.reason[_ROW] != _R_HALTED and not comes_again(fleet, _ROW)
             ):
                 halts.set(fleet, called_ms, after=True)
                 now = min(now, recover(fleet, called_ms, _ROW))

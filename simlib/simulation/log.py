@@ -23,13 +23,14 @@ class Exposure:
 
 @dataclass(slots=True)
 class Stop:
-    """A gate fired."""
+    """The rollout was stopped."""
 
     at_ms: int
     verb: Verb  # of `policy.STOPS`
     group: int  # whose errors it was, −1: the whole rollout's
     detail: str
     exposure: Exposure
+    planned: bool = False  # the rollout's own plan, not a gate
     resumed_ms: int = -1
 
 
@@ -49,8 +50,3 @@ class RunLog:
     groups: list[GroupLog]
     stops: list[Stop] = field(default_factory=list)
     events: int = 0
-
-    @property
-    def halted_ms(self) -> int:
-        """When the rollout was first stopped, −1: never."""
-        return self.stops[0].at_ms if self.stops else -1

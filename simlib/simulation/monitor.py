@@ -78,7 +78,7 @@ class Monitor:
         if self._rules.stalled_ms:
             for group, opened_ms in self._opened.items():
                 seen = self._service.view(group)
-                waiting = seen.judged + seen.skipped < seen.size
+                waiting = seen.settled < seen.released
                 quiet_ms = now - max(opened_ms, self._service.last_report_ms(group))
                 stalled = waiting and quiet_ms >= self._rules.stalled_ms
                 self._hold("stalled-group", group, stalled, now, group + 1, f"no message for {quiet_ms} ms")

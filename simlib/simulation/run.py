@@ -24,6 +24,7 @@ from simlib.scenario.model import ReleaseSpec, ScenarioSpec
 from simlib.scenario.toml_text import shown
 from simlib.security.stores import open_store
 from simlib.simulation import keeping, tables
+from simlib.simulation.bound import spec_size
 from simlib.simulation.capacity import check_memory
 from simlib.simulation.cases import Cases, find_regular, kinds_of
 from simlib.simulation.columns import assemble, columns_of
@@ -75,12 +76,12 @@ class Simulated:
     @property
     def halted_ms(self) -> int:
         """When a gate first fired, −1: never."""
-        return self.stops[0].at_ms if self.stops else -1
+        return next((stop.at_ms for stop in self.stops if not stop.planned), -1)
 
     @property
     def exposure(self) -> Exposure | None:
         """Where the fleet stood then."""
-        return self.stops[0].exposure if self.stops else None
+        return next((stop.exposure for stop in self.stops if not stop.planned), None)
 
 
 def prepare(
@@ -281,6 +282,8 @@ def _bind(
     recorder = Recorder(spec.devices, on_alert=on_alert)
     sizes = np.bincount(population.group, minlength=len(spec.rollout.groups)).tolist()
     policy = make_policy(spec, tuple(sizes))
+    if policy.pull:  # who is in which group shows as they come
+        policy = make_policy(spec, tuple(spec_size(spec, number) for number in range(len(sizes))))
     if clock == "simpy":
         fleet = assemble(spec, population, prepared.kind, routes, prepared.release, cases)
         supply = Supply(fleet, cases, routes)

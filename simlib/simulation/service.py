@@ -14,14 +14,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from simlib.engine.order import Rank
-from simlib.lifecycle.codes import SIGNAL_STARTED, SIGNAL_TWICE
+from simlib.lifecycle.codes import SIGNAL_SETBACK, SIGNAL_STARTED, SIGNAL_TWICE
 from simlib.lifecycle.columns import NEVER
 from simlib.rollout.policy import Action, Counter, Decision, GroupView, Message, Policy, Told, View
 from simlib.simulation import tally as counting
 from simlib.simulation.room import listens
 from simlib.simulation.tally import COUNTERS, Tally
 
-_TOLD: Final = tuple(Told(signals & ~SIGNAL_TWICE) for signals in range(2 * SIGNAL_TWICE))
+_TOLD: Final = tuple(Told(signals % SIGNAL_TWICE) for signals in range(2 * SIGNAL_SETBACK))
+"""What a message says, by its signals."""
 
 
 class Timer(Protocol):
@@ -49,6 +50,8 @@ class Service:
         self.tally = tally
         self.policy = policy
         self.released = [0] * len(sizes)
+        self.started = False  # the first question of all has been answered
+        self.knocking = False  # a device that knocks waits for the answer
         self._clock = clock
         self._act = act
         self._listen = listen
@@ -68,6 +71,7 @@ class Service:
     def start(self) -> None:
         """Ask the policy for the first time, at time 0."""
         self._ask(0)
+        self.started = True
 
     @property
     def duplicates(self) -> int:
@@ -139,7 +143,9 @@ class Service:
     def knock(self, now: int) -> None:
         """A device knocks that no permit covers, and the policy wants to be asked: it is so at once."""
         self._ask_ms = NEVER  # what it says now replaces all it asked for before
+        self.knocking = True
         self._follow(now, self.policy.decide(self._view(now, knocked=True)))
+        self.knocking = False
 
     def resume(self, now: int) -> None:
         """The operator lifts what a gate has stopped: the policy goes on."""

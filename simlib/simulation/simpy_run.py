@@ -16,6 +16,7 @@ from simlib.errors import Reason
 from simlib.fleet import Population
 from simlib.lifecycle.codes import ASK, JOIN, OUTCOME_CODE, REASON_CODE, TIMER
 from simlib.lifecycle.columns import Fleet
+from simlib.lifecycle.ending import comes_again
 from simlib.lifecycle.phases import Phase
 from simlib.lifecycle.steps import advance, recover
 from simlib.lifecycle.transfer import transfer_ended
@@ -171,8 +172,7 @@ class SimpyRun(BoundRun):
                 return
 
     def _send_for(self, now: int, devices: NDArray[np.int32]) -> None:
-        # A check-in of this very millisecond has already been answered, except at the start.
-        earliest = now + 1 if now else 0
+        earliest = self._earliest(now)
         for i in devices.tolist():
             if self.fleet.phase[i] != Phase.WAITING:
                 continue  # the inventory says that it has ended
@@ -181,7 +181,7 @@ class SimpyRun(BoundRun):
 
     def _listen(self, now: int) -> None:
         for i in unpark(self.service.tally):
-            self._come(i, next_checkin(self.fleet, i, now + 1 if now else 0))
+            self._come(i, next_checkin(self.fleet, i, self._earliest(now)))
 
     def _let_in(self, i: int) -> bool:
         """Whether device `i`, which comes for the first time, may have the release."""
@@ -205,7 +205,7 @@ class SimpyRun(BoundRun):
         for i in devices.tolist():
             if self.fleet.phase[i] not in (Phase.DONE, Phase.RESTING):
                 continue
-            if halted and self.fleet.reason[i] != _R_HALTED:
+            if halted and self.fleet.reason[i] != _R_HALTED and not comes_again(self.fleet, i):
                 continue
             first = recover(self.fleet, now, i)
             if first > self._spec.horizon_ms or self.clock.wake(i, first) or self.clock.running(i):

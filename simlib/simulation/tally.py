@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from simlib.lifecycle.codes import (
     SIGNAL_FAILED,
     SIGNAL_OFFERED,
+    SIGNAL_SETBACK,
     SIGNAL_SKIPPED,
     SIGNAL_STARTED,
     SIGNAL_SUCCEEDED,
@@ -43,7 +44,7 @@ class Tally(NamedTuple):
     # of a device
     group: Ints  # its rollout group
     seen: Ints  # 1: offered once
-    settled: Ints  # 1: it has a verdict
+    settled: Ints  # 1: it has a verdict; 2: none, and none is awaited
     expected: Ints  # devices with a deadline, in the order in which they began
     expected_ms: Ints  # and when each is due
     # of a device, for a service that is asked (see `simlib.simulation.room`)
@@ -164,8 +165,10 @@ def receive(tally: Tally, now: int, device: int, signals: int) -> None:
             tally.expected[state[AT_EXPECTED]] = device
             tally.expected_ms[state[AT_EXPECTED]] = now + state[AT_DEADLINE]
             state[AT_EXPECTED] += 1
+    if signals & SIGNAL_SETBACK and not tally.settled[device]:
+        tally.settled[device] = 2
     if signals & VERDICT:
-        if tally.settled[device]:
+        if tally.settled[device] == 1:
             state[AT_FURTHER] += 1
             return
         tally.settled[device] = 1

@@ -236,7 +236,9 @@ def test_a_history_that_leads_elsewhere_is_found_by_the_replay(simlib: Call, sav
         (saved / "scenario.toml").write_text(text.replace("seed = 1\n", "seed = 2\n", 1))
         device = devices[devices.outcome == "ineligible"].device.iloc[0]
     else:
-        edit_summary(saved, stops=[{"at_ms": 0, "decision": "cancel", "resumed_at_ms": None}])
+        edit_summary(
+            saved, stops=[{"at_ms": 0, "decision": "cancel", "planned": False, "resumed_at_ms": None}]
+        )
     answer = simlib(f"explain saved --device {device}")
     assert answer.status == 1
     assert answer.err.startswith("result-mismatch: saved")

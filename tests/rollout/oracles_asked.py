@@ -84,7 +84,7 @@ class Nebraska(Oracle):
     """Nebraska (b4): rules 0 to 7 at each update check of each instance, in order of the rows.
 
     An instance that has reported an error is not granted the same version again, as simlib counts a device's
-    first verdict. `dead` instances are not heard of again once they were granted. Without checks among the rows
+    first verdict. `dead` instances are not heard of again once they were granted. Without checks in the rows
     every instance checks all the time, in order of number, before the other reports of a millisecond.
     """
 

@@ -47,9 +47,9 @@ def read(document):
     return SERVICE.read(document, "job.json")
 
 
-def seen(size, *, succeeded=0, failed=0, silent=0, skipped=0):
+def seen(size, *, succeeded=0, failed=0, silent=0, skipped=0, withdrawn=0):
     started = succeeded + failed + silent + skipped
-    return GroupView(size, size, started, succeeded, failed, silent, skipped)
+    return GroupView(size, size, started, succeeded, failed, silent, skipped, withdrawn=withdrawn)
 
 
 def cumulative(document, devices, events=None, until_ms=None):
@@ -263,6 +263,7 @@ def test_a_window_may_last_over_midnight():
 
 
 FAILING = ("succeeded", "failed", "silent", "skipped", "never")
+ENDING = (*FAILING, "withdrawn")
 
 
 @st.composite
@@ -304,7 +305,7 @@ def jobs(draw):
     }
     if draw(st.booleans()):
         document["targetSelection"] = "CONTINUOUS"
-    weights = draw(st.sampled_from([FAILING, ("succeeded",), ("failed", "succeeded"), ("skipped", "silent")]))
+    weights = draw(st.sampled_from([ENDING, ("succeeded",), ("failed", "succeeded"), ("skipped", "silent")]))
     device = st.tuples(st.integers(0, 5 * MINUTE), st.sampled_from(weights))
     return read(document), draw(st.lists(device, min_size=1, max_size=40))
 
@@ -316,7 +317,7 @@ def run(config, devices, *, always, step_ms=10_000, from_ms=0, ends_ms=60 * MINU
     between those nothing changes but the time, and what goes by time is on whole minutes or just after.
     """
     policy = SERVICE.policy(config, (len(devices),))
-    counts = dict.fromkeys(FAILING, 0)
+    counts = dict.fromkeys(ENDING, 0)
     reports, log, wake, released = [], [], None, 0
     asks = [0]
     if always:
@@ -383,3 +384,71 @@ def test_a_job_never_notifies_faster_than_its_maximum_nor_after_its_end(drawn):
             last = action.count
         over = action.verb in (Verb.CANCEL, Verb.FINISH)
     assert last <= len(devices)
+
+
+def retrying(**most):
+    criteria = [{"failureType": kind, "numberOfRetries": number} for kind, number in most.items()]
+    return {"jobExecutionsRetryConfig": {"criteriaList": criteria}}
+
+
+def stops(document, devices, *lines, step=False):
+    """The log of a job over things that report these lines: minute, thing, status (and step timer)."""
+    header = "time_ms,device,status" + (f",{STEP_TIMEOUT}" if step else "")
+    rows = [f"{int(minute * MINUTE)},{rest}" for minute, rest in lines]
+    config = read(document)
+    words, further = SERVICE.words_of(config), (STEP_TIMEOUT,) if step else ()
+    events = read_events("\n".join([header, *rows]), "e.csv", words, devices=devices, optional=further)
+    log = trace(SERVICE.policy(config, (devices,)), (devices,), events, 200 * MINUTE).decisions
+    return [(Decimal(each.time_ms) / MINUTE, each.decision, each.reason) for each in log[1:]]
+
+
+def test_removed_and_canceled_executions_have_ended_but_no_abort_criterion_counts_them():
+    gone = [(2, "0,REMOVED"), (2, "1,CANCELED")]
+    everything = abort(("ALL", 50, 2), ("REJECTED", 1, 1))
+    assert stops(everything, 5, *gone) == []
+    # One failure of two executed things: those that are gone are in neither number.
+    failed = [*gone, (3, "2,SUCCEEDED"), (4, "3,FAILED")]
+    assert stops(everything, 5, *failed) == [
+        (4, "cancel", "ALL: 1 of 2 executed things, at least 50 %"),
+    ]
+    assert stops({}, 2, *gone) == [(2, "finish", "")]
+
+
+def test_the_last_failure_counts_and_the_ones_that_are_retried_do_not():
+    once = abort(("FAILED", 1, 1))
+    failing = [(2, "0,FAILED"), (3, "0,FAILED"), (4, "0,FAILED")]
+    assert [at for at, *_ in stops(once, 3, *failing)] == [2]
+    assert [at for at, *_ in stops(once | retrying(FAILED=2), 3, *failing)] == [4]
+    assert stops(once | retrying(FAILED=3), 3, *failing) == []
+    recovered = [*failing[:2], (4, "0,SUCCEEDED"), (5, "0,FAILED")]
+    assert stops(once | retrying(FAILED=2), 1, *recovered) == [(4, "finish", "")]
+    assert stops(abort(("TIMED_OUT", 1, 1)) | retrying(FAILED=2), 3, (2, "0,TIMED_OUT")) != []
+
+
+def test_retries_for_all_are_one_budget_over_both_kinds_after_those_of_a_kind():
+    every = abort(("ALL", 1, 1))
+    mixed = [(2, "0,FAILED"), (3, "0,TIMED_OUT"), (4, "0,FAILED"), (5, "0,TIMED_OUT"), (6, "0,FAILED")]
+    ends = {
+        2: retrying(TIMED_OUT=9),
+        3: retrying(FAILED=9),
+        4: retrying(ALL=2),
+        5: retrying(ALL=1, FAILED=2),
+        6: retrying(ALL=2, FAILED=1, TIMED_OUT=1),
+    }
+    assert {at: stops(every | retry, 3, *mixed)[0][0] for at, retry in ends.items()} == {n: n for n in ends}
+
+
+def test_A7_a_rejected_execution_ends_it_however_many_retries_are_left():
+    rejected = abort(("REJECTED", 1, 1)) | retrying(ALL=10)
+    assert [at for at, *_ in stops(rejected, 3, (2, "0,REJECTED"))] == [2]
+
+
+def test_a_timeout_is_retried_too_and_the_timer_starts_anew_with_the_next_start():
+    job = abort(("TIMED_OUT", 1, 1)) | {"timeoutConfig": {"inProgressTimeoutInMinutes": 10}}
+    begins = [(2, "0,IN_PROGRESS"), (30, "0,IN_PROGRESS")]
+    assert [at for at, *_ in stops(job, 3, *begins)] == [12]
+    assert [at for at, *_ in stops(job | retrying(TIMED_OUT=1), 3, *begins)] == [40]
+    assert stops(job | retrying(TIMED_OUT=1), 3, begins[0]) == [], "queued again, and no timer runs"
+    # A failure ends the attempt, and its timers with it.
+    failed = [(2, "0,IN_PROGRESS,5"), (4, "0,FAILED,"), (6, "0,IN_PROGRESS,")]
+    assert [at for at, *_ in stops(job | retrying(FAILED=1), 3, *failed, step=True)] == [16]

@@ -50,6 +50,29 @@ def stop_of(found: DryRun) -> tuple[int, str]:
     return decided.time_ms, decided.decision
 
 
+def test_a_failure_that_the_service_retries_is_no_verdict_of_the_log_either():
+    log = [Event(HOUR, device, Told.FAILED) for device in range(4)]
+    log += [Event(2 * HOUR, 0, Told.SUCCEEDED), *(Event(2 * HOUR, device, Told.FAILED) for device in (1, 2))]
+    found = dry_run(stopping(Verb.CANCEL, 1, forgives=((Told.FAILED, 1),)), (4,), log)
+    assert stop_of(found) == (2 * HOUR, "cancel") and found.by_then[-1] == (4, 0, 1, 2, 0)
+    # Shown as it was from the start, the fourth device failed once, and was to try again.
+    early = dry_run(stopping(Verb.CANCEL, 0, forgives=((Told.FAILED, 1),)), (4,), log)
+    assert early.stop is not None and early.stop.failed_later == 2
+    assert early.stop.spared == Spared(devices=4, failed=2, silent=1)
+
+
+def test_a_device_that_knocks_after_it_has_reported_is_heard_of():
+    heard: list[tuple[int, Told]] = []
+
+    def rule(view: View) -> Decision:
+        heard.extend((message.time_ms, message.told) for message in view.news)
+        return act(Verb.ADMIT, 0, 9, Wake(at_ms=9)) if view.now_ms == 0 else Decision()
+
+    log = [Event(5, 0, KNOCK), Event(6, 0, Told.STARTED), Event(7, 0, KNOCK)]
+    dry_run(Ruled(rule, pull=True, wants_news=True), (3,), log)
+    assert heard == [(6, Told.OFFERED | Told.STARTED), (7, KNOCK)]
+
+
 def test_the_decision_comes_with_what_was_known_by_then():
     found = dry_run(stopping(Verb.CANCEL, 2), (10,), past())
     assert stop_of(found) == (5 * HOUR + 600_000, "cancel")

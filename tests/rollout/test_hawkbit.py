@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simlib.errors import InputError
-from simlib.rollout.policy import GroupView, Verb, View
+from simlib.rollout.policy import GroupView, Told, Verb, View
 from simlib.rollout.services.hawkbit import SERVICE
 
 TICK = 2_000
@@ -221,10 +221,15 @@ def test_a_dynamic_rollout_never_finishes():
 
 
 @pytest.mark.parametrize(
-    ("ends", "expected"), [(True, [(Verb.PAUSE, 0)]), (False, [(Verb.PAUSE, 0), (Verb.OPEN, 2)])]
+    ("options", "expected"),
+    [
+        ({}, [(Verb.PAUSE, 0), (Verb.OPEN, 2)]),
+        ({"errorEndsPass": False}, [(Verb.PAUSE, 0), (Verb.OPEN, 2)]),
+        ({"errorEndsPass": True}, [(Verb.PAUSE, 0)]),
+    ],
 )
-def test_whether_a_pass_goes_on_after_an_error_is_an_option(ends, expected):
-    hand = Hand(group(50, error=10), group(25), group(25), simlib={"errorEndsPass": ends})
+def test_a_pass_goes_on_after_an_error_unless_the_option_ends_it(options, expected):
+    hand = Hand(group(50, error=10), group(25), group(25), simlib=options)
     hand.tick(seen(100), seen(50), seen(50))
     hand.tick(seen(100, succeeded=50), seen(50), seen(50))
     assert hand.tick(seen(100, succeeded=50, failed=11), seen(50, succeeded=25), seen(50)) == expected
@@ -236,6 +241,22 @@ def test_a_missing_error_condition_is_the_rollouts_or_none():
     assert [g.error for g in read(group()).groups] == [None]
     assert [g.error for g in read(group(), simlib={"builderDefaults": True}).groups] == [50]
     assert read({}).groups[0].success == 50
+
+
+def test_a_number_of_groups_has_the_defaults_of_hawkbits_builder():
+    def even(**more):
+        return SERVICE.read({"amountGroups": 2, **more}, "r").groups
+
+    assert [(g.success, g.pauses, g.error) for g in even()] == [(50, False, 50)] * 2
+    condition = {"condition": "THRESHOLD", "expression": "7"}
+    assert [g.error for g in even(errorCondition=condition)] == [7, 7]
+    assert [g.success for g in even(successCondition=condition)] == [7, 7]
+
+
+def test_what_downloaded_means_depends_on_the_type():
+    assert SERVICE.words_of(read(group()))["downloaded"] == Told.STARTED
+    words = SERVICE.words_of(read(group(), type="downloadonly"))
+    assert words == {**SERVICE.statuses, "downloaded": Told.SKIPPED}
 
 
 def test_a_finer_scheduler_is_an_option():
@@ -279,7 +300,8 @@ def test_the_quota_of_targets_is_for_the_fleets_groups():
     wider = read(group(50), group(50), simlib={"maxTargetsPerGroup": 30_000})
     assert SERVICE.sizes(wider, 50_000) == (25_000, 25_000)
     with pytest.raises(InputError, match=r"amountGroups: found 2 groups .*at most 20000"):
-        SERVICE.sizes(SERVICE.read({"amountGroups": 2}, "r"), 50_000)
+        SERVICE.sizes(SERVICE.read({"amountGroups": 2}, "r"), 40_001)
+    assert SERVICE.sizes(SERVICE.read({"amountGroups": 2}, "r"), 40_000) == (20_000, 20_000)
 
 
 @given(st.lists(st.decimals(Decimal("0.001"), 100, places=3), min_size=1, max_size=8), st.integers(1, 20_000))

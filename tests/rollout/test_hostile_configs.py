@@ -13,7 +13,7 @@ import pytest
 from simlib.cli.main import main
 from simlib.errors import InputError
 from simlib.rollout.export import export
-from simlib.rollout.registry import json_of, service_named, service_names
+from simlib.rollout.registry import dictated, json_of, pulls, service_named, service_names
 from simlib.rollout.trace import trace
 from simlib.scenario import Scenario
 from simlib.scenario.json_text import parse_json
@@ -41,6 +41,10 @@ NEBRASKA: dict[str, Any] = {
     "policy_max_updates_per_period": 2,
     "policy_update_timeout": "60 minutes",
 }
+ONE_IN_A_HUNDRED: list[dict[str, Any]] = [
+    {"batch_size": 1, "start_ts": "2026-01-05T00:00:00Z"},
+    {"start_ts": "2026-01-06T00:00:00Z"},
+]
 VALUES: list[Any] = [
     None, True, -1, 0, 1, 1.5, 0.5, 101, 1001, 10**30, 1e308, "<1e400>", "<-0>", "<1E-400>",
     "", "x", "5", "-1", "1 d", "101", "99999999999 d", "2026-02-30T00:00:00Z", "9999-12-31T23:59:59Z",
@@ -321,11 +325,32 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path, capsys: pytest.Captu
 def test_a_phase_that_rounds_to_nobody_is_refused_with_the_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    phases = [{"batch_size": 1, "start_ts": "2026-01-05T00:00:00Z"}, {"start_ts": "2026-01-06T00:00:00Z"}]
     config = tmp_path / "config.json"
-    config.write_text(json.dumps({"service": "mender", "phases": phases}))
+    config.write_text(json.dumps({"service": "mender", "phases": ONE_IN_A_HUNDRED}))
     assert main(["policy", "trace", str(config), "--devices", "50"]) == 2
     assert capsys.readouterr().err.startswith(f"{config}: phases.0.batch_size: found ")
+    log = tmp_path / "log.csv"
+    log.write_text("time_ms,device,status\n5,0,success\n")
+    assert main(["policy", "dry-run", str(config), str(log), "--devices", "50"]) == 2
+    assert capsys.readouterr().err.startswith(f"{config}: phases.0.batch_size: found ")
+
+
+@pytest.mark.parametrize(
+    ("service", "document", "key"),
+    [
+        ("mender", {"phases": ONE_IN_A_HUNDRED}, "phases.0.batch_size"),
+        ("hawkbit", {"amountGroups": 1}, "amountGroups"),
+    ],
+)
+def test_a_fleet_that_the_service_refuses_is_refused_with_the_scenario(
+    service: str, document: dict[str, Any], key: str
+):
+    rollout = {"rollout.policy": service, "rollout.config": json.dumps(document)}
+    devices = 50 if service == "mender" else 20_001
+    spec = Scenario.load("escooter-120k").with_({"devices": devices, **rollout}).spec
+    for ask in (dictated, pulls):
+        with pytest.raises(InputError, match=rf"^{spec.name}: rollout\.config: {key}: found "):
+            ask(spec)
 
 
 def test_the_limit_named_is_the_services(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -344,3 +369,19 @@ def test_messages_have_no_words_of_the_machinery(tmp_path: Path, capsys: pytest.
     told = {name: refusal(tmp_path / f"{name}.json", TEXTS[name], capsys) for name in TEXTS}
     inner = ("sys.", "<class", "None", "Input should", "raw data")
     assert {name: text for name, text in told.items() if any(word in text for word in inner)} == {}
+    for name, found in (("digits", "too long"), ("exponents", "out of range")):
+        assert told[name].endswith(f": found a number that is {found}, expected JSON\n")
+
+
+def test_values_are_shown_as_json_has_them_and_long_keys_are_cut(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    for document, told in (
+        ({"service": None}, "service: found null, expected one of "),
+        ({"service": {}}, "service: found an object, expected one of "),
+        ({"groups": [None]}, "groups.0: found null, expected an object\n"),
+        ({"groups": {"a": 1}}, "groups: found an object, expected a list\n"),
+        ({"groups": [{"targetPercentage": [None, {}]}]}, "found [null, an object], expected a number"),
+        ({"k" * 999: 1}, f": {'k' * 80}…: found an unknown key, expected one of "),
+    ):
+        assert told in refusal(tmp_path / "c.json", {"service": "hawkbit", **document}, capsys)

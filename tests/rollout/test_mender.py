@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simlib.errors import InputError
+from simlib.rollout.events import Event
 from simlib.rollout.policy import GroupView, Verb, View
 from simlib.rollout.services import mender, mender_client
 from simlib.rollout.services.mender_server import (
@@ -20,6 +21,7 @@ from simlib.rollout.services.mender_server import (
     next_deployment,
     tries,
 )
+from simlib.rollout.trace import trace
 from simlib.scenario.leaves import DAY, HOUR
 from simlib.scenario.reading import read_document
 
@@ -242,4 +244,14 @@ def test_the_client_retries_as_mender_has_it():
     transfer = spec.transfer
     assert (transfer.attempts, transfer.backoff_ms, transfer.backoff_max_ms) == (10, 60_000, 60_000)
     assert (transfer.rounds, transfer.retry_after_ms) == (3, 1_800_000)
-    assert mender.dictate(deployment(), staged()).transfer.rounds == 1
+    assert spec.rollout.verdicts == "last"
+    once = mender.dictate(deployment(), staged())
+    assert (once.transfer.rounds, once.rollout.verdicts) == (1, "first")
+
+
+@pytest.mark.parametrize(("retries", "ends"), [(0, 5), (1, 6), (2, 7), (3, None)])
+def test_a_failure_that_is_retried_is_not_counted(retries, ends):
+    config = deployment(filter_id="f", max_devices=1, retries=retries)
+    failing = [Event(time, 0, mender.STATUSES["failure"]) for time in (5, 6, 7)]
+    made = trace(mender.Phases(config, (3,)), (3,), failing, 20).decisions
+    assert [each.time_ms for each in made if each.decision == "finish"] == ([ends] if ends else [])

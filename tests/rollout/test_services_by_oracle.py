@@ -141,6 +141,19 @@ def test_an_instance_that_checks_on_has_checked_in():
     assert difference(Case("nebraska", canary, 2, tuple(oracle.rows), 2 * DAY, oracle)) == ""
 
 
+def test_a_pass_over_the_groups_goes_on_after_one_in_error():
+    half = {"condition": "THRESHOLD", "expression": "50"}
+    group = {"successCondition": half, "successAction": {"action": "NEXTGROUP"}}
+    first = {"targetPercentage": 40, **group, "errorCondition": {**half, "expression": "49"}}
+    document = {"groups": [first, *({"targetPercentage": 30, **group} for _ in range(2))]}
+    rows = [Row(100, 0, "finished"), Row(100, 1, "finished"), Row(2100, 2, "error"), Row(2100, 3, "error")]
+    rows += [Row(2200, 4, "finished"), Row(2200, 5, "finished")]
+    oracle = HawkBit(document, 10, nothing, rows)
+    oracle.run(60_000)
+    assert oracle.decisions == [(0, "open", 0), (2000, "open", 1), (4000, "pause", 0), (4000, "open", 2)]
+    assert difference(Case("hawkbit", document, 10, tuple(oracle.rows), 60_000, oracle)) == ""
+
+
 def test_a_download_only_group_is_complete_when_all_have_downloaded():
     document = {"type": "downloadonly", "groups": [{"targetPercentage": 50}, {"targetPercentage": 50}]}
     rows = (Row(100, 0, "downloaded"), Row(100, 1, "downloaded"))

@@ -583,6 +583,10 @@ def _mended(document: Document) -> None:
     if parse_duration(probation, "") >= parse_duration(rollout.get("deadline", "1 d"), ""):
         rollout["deadline"] = "3 d"
         document["rollout"] = rollout
+    if "enforce_local" in rollout:
+        rollout.pop("window", None)
+        if parse_duration(rollout.get("deadline", "1 d"), "") <= parse_duration(rollout["enforce_local"], ""):
+            rollout["deadline"] = "3 d"
     transfer = document.get("transfer", {})
     if transfer.get("jitter") == "decorrelated" and transfer.get("backoff") == "0 s":
         transfer["backoff"] = "1 ms"

@@ -362,6 +362,20 @@ def test_a_policy_asked_about_a_knock_is_asked_at_its_tick_all_the_same():
     assert [(view.now_ms, view.knocked) for view in policy.asked] == [(0, False), (200, True), (200, False)]
 
 
+def test_what_a_policy_asks_for_at_a_knock_replaces_all_it_asked_for_before():
+    class Later(Script):
+        def decide(self, view):
+            self._wake = Wake(at_ms=700 if view.knocked else 300)
+            return super().decide(view)
+
+    policy = Later(None)
+    made, agenda, _ = service(policy)
+    agenda.run_to(150)
+    made.knock(150)
+    agenda.run_to(750)
+    assert [(view.now_ms, view.knocked) for view in policy.asked] == [(0, False), (150, True), (700, False)]
+
+
 def test_a_policy_that_wants_news_reads_each_message_once_in_their_order():
     class Reader(Script):
         wants_news = True

@@ -185,3 +185,59 @@ def test_a_hold_off_spreads_the_starts_of_devices_that_come_together():
     wanted = simulate(held, engine="simpy")
     for engine in ENGINES[1:]:
         assert first_difference(wanted, simulate(held, engine=engine)) is None
+
+
+def test_what_a_halt_broke_off_is_no_verdict_on_the_release():
+    changes = {
+        "recovery.on_halt": "resume",
+        "recovery.delay": "2 h",
+        "rollout.abort_downloads": True,
+        "rollout.groups.0.share": 0.5,
+        "rollout.groups.0.min_sample": 60,
+        "links.0.capacity": "4 kB/s",
+        "release.payload": "full",
+    }
+    scenario = scenario_for("staged").with_(STOPPING | changes)
+    for engine in ENGINES:
+        (stop, *later) = simulate(scenario, engine=engine).stops
+        assert stop.exposure.downloading > 0
+        assert all(other.at_ms > stop.resumed_ms for other in later)
+
+
+def test_a_round_that_failed_during_a_halt_is_followed_by_another_after_it():
+    changes = {"recovery.on_halt": "resume", "recovery.delay": "2 d", "transfer.rounds": 3}
+    changes |= {"rollout.groups.0.share": 0.5, "report.delay": "6 h"}
+    found = run(scenario_for("staged").with_(STOPPING | changes | {"transfer.retry_after": "1 h"}))
+    devices, stop = found.devices, found.summary["stops"][0]
+    during = devices[
+        (devices["outcome"] == "reverted")
+        & (devices["offered_ms"] <= stop["at_ms"])
+        & (devices["rounds"] > 1)
+    ]
+    assert stop["resumed_at_ms"] == stop["at_ms"] + 2 * 86_400_000
+    once = devices[(devices["outcome"] == "reverted") & (devices["finished_ms"] < stop["resumed_at_ms"])]
+    assert len(during) > 3 and len(once) == 0
+
+
+def test_a_pause_that_was_planned_is_no_halt_and_is_answered_by_a_resume_alone():
+    group = {"successCondition": {"condition": "THRESHOLD", "expression": "30"}, "targetPercentage": 50}
+    first = group | {"successAction": {"action": "PAUSE", "expression": ""}}
+    config = json.dumps({"groups": [first, group]})
+    quiet = scenario_for("hawkbit", quiet=True, config=config)
+    back = run(quiet.with_({"recovery.on_halt": "rollback", "recovery.delay": "1 h"}))
+    (stop,) = back.summary["stops"]
+    assert stop["planned"] and not back.summary["halted"]
+    assert back.summary["outcomes"]["rolled_back"] == 0
+    on = run(quiet.with_({"recovery.on_halt": "resume", "recovery.delay": "1 h"}))
+    assert on.groups["opened_ms"].tolist() == [0, stop["at_ms"] + 3_600_000]
+
+
+def test_a_knock_at_the_start_that_is_turned_away_comes_again_later():
+    config = json.dumps(
+        NEBRASKA | {"policy_office_hours": True, "simlib": {"start": "2026-01-05T08:59:59.999Z"}}
+    )
+    together = {f"cohorts.{k}.wake_spread": 0 for k in range(5)}
+    scenario = scenario_for("nebraska", quiet=True, config=config).with_(together)
+    wanted = simulate(scenario, engine="simpy")
+    assert first_difference(wanted, simulate(scenario, engine="fused")) is None
+    assert wanted.tables["devices"].frame()["offered_ms"].max() > 0

@@ -94,9 +94,11 @@ class AwsIot(Policy):
             self._end_ms = None
             behavior = self._config.end_behavior
             if behavior != "STOP_ROLLOUT":
-                return self._stop_for_good(*actions, Action(Verb.CANCEL, None, f"endTime, {behavior}"))
+                return self._stop_for_good(
+                    *actions, Action(Verb.CANCEL, None, f"endTime, {behavior}", planned=True)
+                )
             if self._notified < self._things:
-                actions.append(Action(Verb.PAUSE, None, f"endTime, {behavior}"))
+                actions.append(Action(Verb.PAUSE, None, f"endTime, {behavior}", planned=True))
             self._minute_ms, self._stopped = None, True
             if self._is_completed(seen):
                 return self._stop_for_good(*actions, Action(Verb.FINISH, 0))

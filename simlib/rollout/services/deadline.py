@@ -126,7 +126,7 @@ def policy(declaration: Declaration, sizes: tuple[int, ...]) -> Policy:
 
 def dictate(declaration: Declaration, spec: ScenarioSpec) -> ScenarioSpec:
     """The scenario whose devices install at the target time, each by its own clock."""
-    enforced = replace(spec.rollout, enforce_local_ms=declaration.enforce_local_ms)
+    enforced = replace(spec.rollout, enforce_local_ms=declaration.enforce_local_ms, window=None)
     return replace(spec, rollout=enforced)
 
 

@@ -113,7 +113,7 @@ class HawkBit(Policy):
                 self._rollout = Status.PAUSED
                 self._passed = True
                 detail = f"{seen.succeeded} of {seen.size} finished, success action PAUSE"
-                actions.append(Action(Verb.PAUSE, number, detail))
+                actions.append(Action(Verb.PAUSE, number, detail, planned=True))
         if complete:
             self._status[number] = Status.FINISHED
         return actions
