@@ -10,12 +10,13 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Final
 
+from simlib.errors import InputError
 from simlib.rollout.policy import Policy
 from simlib.rollout.service import Service
 from simlib.scenario.json_text import parse_json
 from simlib.scenario.model import GroupSpec, ScenarioSpec
 from simlib.scenario.schema import POLICIES
-from simlib.scenario.toml_text import one_line
+from simlib.scenario.toml_text import one_line, shown
 
 _ONE_OF_MANY: Final = GroupSpec(Fraction(1), Fraction(1), Fraction(1), 1, 0)
 """A group whose rules are its service's, not the scenario's."""
@@ -44,6 +45,9 @@ def configured(spec: ScenarioSpec) -> tuple[Service, Any]:
     document: Mapping[str, object]
     if spec.rollout.config:
         document = parse_json(spec.rollout.config, source)
+        if document.get("service", service.name) != service.name:
+            found = shown(str(document["service"]))
+            raise InputError(f"{source}: service: found {found}, expected {service.name}, the rollout.policy")
         document = {key: value for key, value in document.items() if key != "service"}
     else:
         document = service.translate(spec).document

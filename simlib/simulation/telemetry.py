@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from simlib.draws import Purpose, draws32
 from simlib.lifecycle.codes import OUTCOME_CODE
 from simlib.lifecycle.columns import Fleet
+from simlib.lifecycle.phases import Phase
 from simlib.outcomes import Outcome
 
 CONTROL: Final = 2_000
 """Devices at most of which the control consists: those with the least draws."""
 _UPDATED: Final = OUTCOME_CODE[Outcome.UPDATED]
+_WAITING: Final = int(Phase.WAITING)
 
 
 def metric(
@@ -36,7 +38,8 @@ def metric(
     is in device order.
     """
     told = np.flatnonzero((groups == group) & (np.asarray(fleet.reported) == _UPDATED))
-    control = np.flatnonzero(released_ms < 0)
+    waits = (np.asarray(fleet.phase) == _WAITING) & (np.asarray(fleet.barred) == 0)
+    control = np.flatnonzero((released_ms < 0) & waits)
     if len(control) > CONTROL:
         drawn = draws32(keys[control], Purpose.SAMPLE, 0)
         control = np.sort(control[np.argsort(drawn, kind="stable")[:CONTROL]])
