@@ -224,7 +224,7 @@ def translate(spec: ScenarioSpec) -> Translation:
     if gates:
         document["monitoringRule"], said = _rule(gates)
         lost += said
-        if (sample := max(group.min_sample for group in gates)) > 1:
+        if (sample := min(group.min_sample for group in gates)) > 1:
             document["simlib"] = {"minSample": sample}
     lost += calendar.lost_from(spec, ("soak", "error_threshold"), "the next ring opens by the calendar")
     return Translation(document, tuple(lost))
