@@ -253,7 +253,7 @@ RULE_HOLD_OFF: Final = 46  # longest wait between an offer and its download [ms]
 RULE_ENFORCES: Final = 47  # 1: nothing is installed before RULE_ENFORCE_MS, by the device's own clock
 RULE_ENFORCE_MS: Final = 48
 RULE_LAST_VERDICT: Final = 49  # 1: a failure counts only after the last round
-RULE_RETRY_DEFERRED: Final = 50  # 1: a deferred device has further rounds too
+RULE_DEFERRED_ENDS: Final = 50  # 1: a deferred device has no further round
 RULES: Final = 51
 
 RUNNING: Final = 0

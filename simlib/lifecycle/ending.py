@@ -32,6 +32,7 @@ from simlib.lifecycle.columns import (
     ENERGY_REPORT,
     NEVER,
     NO_ROW,
+    RULE_DEFERRED_ENDS,
     RULE_HORIZON,
     RULE_LAST_VERDICT,
     RULE_LATE_BELOW,
@@ -42,7 +43,6 @@ from simlib.lifecycle.columns import (
     RULE_RESEND,
     RULE_RESENDS,
     RULE_RETRY_AFTER,
-    RULE_RETRY_DEFERRED,
     RULE_ROUNDS,
     RULE_TWICE_BELOW,
     Fleet,
@@ -246,7 +246,7 @@ def comes_again(fleet: Fleet, i: int) -> bool:
     """Whether device `i`, whose round has ended without the release, is offered it once more."""
     outcome = fleet.outcome[i]
     refused = outcome == _UPDATED and fleet.running[i] != fleet.target[i]  # the answer; the release runs on
-    deferred = outcome == _DEFERRED and fleet.rules[RULE_RETRY_DEFERRED]
+    deferred = outcome == _DEFERRED and not fleet.rules[RULE_DEFERRED_ENDS]
     if outcome != _FAILED and outcome != _REVERTED and not deferred and not refused:
         return False
     return bool(fleet.tries[i] < fleet.rules[RULE_ROUNDS])

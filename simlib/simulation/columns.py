@@ -114,7 +114,7 @@ def rules_of(spec: ScenarioSpec, release: Release, artefacts: int, tables: Table
     rules[rule.RULE_RETRY_AFTER] = spec.transfer.retry_after_ms
     rules[rule.RULE_DROP_BELOW] = threshold(spec.faults.drop)
     rules[rule.RULE_DROP_WEAK_BELOW] = threshold(spec.faults.drop_weak)
-    rules[rule.RULE_RETRY_DEFERRED] = int(spec.transfer.retry_deferred)
+    rules[rule.RULE_DEFERRED_ENDS] = int(not spec.transfer.retry_deferred)
     rules[rule.RULE_HOLD_OFF] = spec.transfer.hold_off_ms
     rules[rule.RULE_LAST_VERDICT] = int(spec.rollout.verdicts == "last")
     if spec.rollout.enforce_local_ms is not None:
