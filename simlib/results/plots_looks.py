@@ -75,6 +75,19 @@ def rows(ax: Axes, count: int) -> None:
     ax.set_ylim(max(count, 2) - 0.5, -0.5)
 
 
+def beside(ax: Axes, text: str, at: tuple[float, float], *, gap_pt: float = 4, of_axes: bool = False) -> None:
+    """A note to the right of a place in the plot; with `of_axes`, its x is a share of the plot's width."""
+    ax.annotate(
+        text,
+        at,
+        xycoords=("axes fraction", "data") if of_axes else "data",
+        xytext=(gap_pt, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=8,
+    )
+
+
 def legend(ax: Axes, *, reverse: bool = False) -> None:
     """Beside the axes, where it hides nothing; `reverse` for stacks, so that it reads as they lie."""
     handles, labels = ax.get_legend_handles_labels()

@@ -17,7 +17,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from simlib.results.plots_looks import COMPONENTS, FATES, LOOKS, legend_below, rows
+from simlib.results.plots_looks import COMPONENTS, FATES, LOOKS, beside, legend_below, rows
 from simlib.results.powercut_tables import CYCLES, cut_shares, fates, flash_life, wear_by_partition
 
 if TYPE_CHECKING:
@@ -135,14 +135,7 @@ def wear_bars(results: Mapping[str, PowercutResult], ax: Axes | None = None) -> 
             label="revert of a failed trial",
         )
     for row, (worst, total) in enumerate(zip(update + revert, table["erases"], strict=True)):
-        ax.annotate(
-            f"{worst} ({total} in all sectors)",
-            (worst, row),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
-        )
+        beside(ax, f"{worst} ({total} in all sectors)", (worst, row))
     names = [name for name, _ in table.index]
     for row, (before, name) in enumerate(pairwise(names), 1):
         if before != name:

@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from simlib.results.plots_looks import COMPONENTS, LOOKS, axes, fill, legend_below, rows
+from simlib.results.plots_looks import COMPONENTS, LOOKS, axes, beside, fill, legend_below, rows
 
 DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
@@ -132,14 +132,7 @@ def exposure_bars(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         left = left + width
     numbers = counts[["exposure_offered", "exposure_recalled", "exposure_released"]]
     for row, (offered, recalled, released) in enumerate(numbers.itertuples(index=False)):
-        ax.annotate(
-            f"{offered:,.0f} offered\n{recalled:,.0f} recalled",
-            (released, row),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
-        )
+        beside(ax, f"{offered:,.0f} offered\n{recalled:,.0f} recalled", (released, row))
     rows(ax, len(counts))
     ax.set(xlim=(0, widest * 1.16), xlabel="when the gate fires [devices]")
     ax.xaxis.set_major_formatter(_THOUSANDS)

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import StrMethodFormatter
 
-from simlib.results.plots_looks import BYTES_COLOUR, COMPONENTS, LOOKS, axes, fill, legend_below, rows
+from simlib.results.plots_looks import BYTES_COLOUR, COMPONENTS, LOOKS, axes, beside, fill, legend_below, rows
 from simlib.rollout.services.state_strategies import Strategy, fits, peak_storage, storage_bytes
 from simlib.scenario.model import CohortSpec
 
@@ -76,21 +76,9 @@ def progress_rows(runs: Mapping[str, Run], ax: Axes | None = None, *, title: str
                 markeredgecolor="white",
                 linestyle="none",
             )
-        ax.annotate(
-            _told(run),
-            (1, row),
-            xycoords=("axes fraction", "data"),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
-        )
-    ax.set_yticks(range(len(runs)), list(runs))
-    ax.tick_params(axis="y", length=0)
-    rows(ax, len(runs))
+        beside(ax, _told(run), (1, row), gap_pt=6, of_axes=True)
+    _banded(ax, list(runs))
     ax.set(xlim=(0, end), xlabel="time since the start [days]")
-    for side in ("left", "right", "top"):
-        ax.spines[side].set_visible(False)
     legend_below(
         ax,
         [
@@ -200,24 +188,12 @@ def deadline_spikes(run: Run, ax: Axes | None = None, *, until_ms: int | None = 
         base = row + _BAND / 2
         ax.stairs(base - height, hours / HOUR_MS, baseline=base, fill=True, color=colour)
         ax.axhline(base, color="0.8", linewidth=0.8)
-        ax.annotate(
-            most,
-            (1, row),
-            xycoords=("axes fraction", "data"),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
-        )
+        beside(ax, most, (1, row), gap_pt=6, of_axes=True)
         if row < len(spec.zones) and spec.rollout.enforce_local_ms is not None:
             local = (spec.rollout.enforce_local_ms - spec.zones[row].offset_ms) / HOUR_MS
             ax.plot([local, local], [row - 0.5, row + 0.5], color="black", linestyle=":")
-    ax.set_yticks(range(len(bands)), [name for name, *_ in bands])
-    ax.tick_params(axis="y", length=0)
-    rows(ax, len(bands))
+    _banded(ax, [name for name, *_ in bands])
     ax.set(xlim=(0, end_ms / HOUR_MS), xlabel="time since the start, UTC [h]")
-    for side in ("left", "right", "top"):
-        ax.spines[side].set_visible(False)
     ax.set_title("confirmations by time zone, and what the links carry; each band to its own scale")
     return ax
 
@@ -264,6 +240,15 @@ def _released(run: Run) -> tuple[np.ndarray, np.ndarray]:
     at = run.device_table.column("released_ms")
     at = np.sort(at[at >= 0])
     return at, np.arange(1, len(at) + 1)
+
+
+def _banded(ax: Axes, names: Sequence[str]) -> None:
+    """A band a name, one below the other, and no frame but the time's."""
+    ax.set_yticks(range(len(names)), names)
+    ax.tick_params(axis="y", length=0)
+    rows(ax, len(names))
+    for side in ("left", "right", "top"):
+        ax.spines[side].set_visible(False)
 
 
 def _told(run: Run) -> str:

@@ -15,18 +15,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Final
 
-from simlib.errors import InputError
 from simlib.scenario import leaves
-from simlib.scenario.datafiles import data_path
+from simlib.scenario.datafiles import shipped_names, shipped_path
 from simlib.scenario.leaves import Table, Texts
 from simlib.scenario.reading import absolute_files, read_table
 from simlib.scenario.scenario import Scenario
 from simlib.scenario.schema import POLICIES, RolloutTable, TransferTable
-from simlib.scenario.toml_text import one_line, read_toml, shown
+from simlib.scenario.toml_text import one_line, read_toml
 
 _REPLACED: Final[Mapping[str, object]] = {"policy": "staged", "config": "", "groups": [{}]}
 """The keys of ``rollout`` that a strategy always sets, each with what it is where the file leaves it out."""
@@ -53,7 +51,7 @@ class Strategy:
 
 def strategy_names() -> tuple[str, ...]:
     """The names of the strategies that come with simlib, sorted."""
-    return tuple(sorted(path.stem for path in data_path("strategies").glob("*.toml")))
+    return shipped_names("strategies")
 
 
 def load_strategy(name_or_path: str | os.PathLike[str]) -> Strategy:
@@ -67,7 +65,8 @@ def load_strategy(name_or_path: str | os.PathLike[str]) -> Strategy:
         changes = {"rollout.policy": named, "rollout.config": ""}
         return Strategy(named, f"the scenario's own groups under {named}", changes, {})
     if isinstance(name_or_path, str) and _is_name(named):
-        path, source = _shipped(named), f"strategy {named}"
+        path = shipped_path("strategies", named, "strategy", ", or a service")
+        source = f"strategy {named}"
     else:
         path, source = Path(named), one_line(named)
     document = read_toml(path, source)
@@ -111,15 +110,3 @@ def _is_name(named: str) -> bool:
         return not looks_like_file and not Path(named).is_file()
     except (OSError, ValueError):
         return False
-
-
-def _shipped(name: str) -> Path:
-    names = strategy_names()
-    if name in names:
-        return data_path("strategies", f"{name}.toml")
-    near = get_close_matches(name, names, n=1)
-    hint = f"; nearest is {near[0]}" if near else ""
-    raise InputError(
-        f"{shown(name)}: found no strategy and no file of that name, expected one of {', '.join(names)}, "
-        f"or a service{hint}"
-    )

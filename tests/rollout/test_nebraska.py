@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from simlib.errors import InputError
 from simlib.rollout.policy import Counter, GroupView, Message, Told, Verb, View, Wake
 from simlib.rollout.services import nebraska, nebraska_attempts, nebraska_floors
-from simlib.rollout.services.nebraska_clock import OfficeHours, format_instant, instant, zone
+from simlib.rollout.services.calendar import format_instant, instant
+from simlib.rollout.services.nebraska_clock import OfficeHours, zone
 from simlib.scenario.leaves import DAY, HOUR, MINUTE
 from simlib.scenario.reading import read_document
 

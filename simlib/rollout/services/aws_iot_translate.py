@@ -17,6 +17,7 @@ from simlib.fleet.population import apportion, group_shares
 from simlib.rollout.service import Translation
 from simlib.rollout.services.aws_iot_tables import LARGEST_RATE, LONGEST_TIMEOUT_MINUTES, MOST_RETRIES
 from simlib.rollout.services.aws_iot_windows import LONGEST_MINUTES
+from simlib.rollout.services.calendar import has_gate
 from simlib.scenario.leaves import DAY, HOUR, MINUTE, format_window
 from simlib.scenario.model import GroupSpec, ScenarioSpec
 from simlib.scenario.toml_text import Document
@@ -33,7 +34,7 @@ def translate(spec: ScenarioSpec) -> Translation:
         "jobExecutionsRolloutConfig": _rollout(spec),
     }
     first = spec.rollout.groups[0]
-    if _has_gate(first):
+    if has_gate(first):
         document["abortConfig"] = {
             "criteriaList": [
                 {
@@ -88,10 +89,6 @@ def _steps(base: int, factor: Fraction, maximum: int) -> int:
     while rate < maximum:
         rate, steps = rate * factor, steps + 1
     return steps
-
-
-def _has_gate(group: GroupSpec) -> bool:
-    return group.gate != "none" and group.error_threshold < 1
 
 
 def _threshold(group: GroupSpec) -> Fraction:
@@ -155,9 +152,9 @@ def _lost_of_window(spec: ScenarioSpec, opens_ms: int, closes_ms: int) -> Iterat
 def _lost_of_group(spec: ScenarioSpec, number: int, group: GroupSpec) -> Iterator[str]:
     key, last = f"rollout.groups.{number}", number + 1 == len(spec.rollout.groups)
     if number == 0:
-        if _has_gate(group) and Fraction(_threshold(group), 100) != group.error_threshold:
+        if has_gate(group) and Fraction(_threshold(group), 100) != group.error_threshold:
             yield f"{key}.error_threshold: {_share(group.error_threshold)} rounded up to two decimals"
-        if _has_gate(group):
+        if has_gate(group):
             yield (
                 f"{key}.error_threshold: two criteria over all completed executions, FAILED and TIMED_OUT "
                 "apart, each met by at least the percentage, not by more; rejected things count as executed"
@@ -165,7 +162,7 @@ def _lost_of_group(spec: ScenarioSpec, number: int, group: GroupSpec) -> Iterato
         if not last:
             yield f"{key}.success_threshold: successes raise the rate, nothing waits for them"
     else:
-        if _has_gate(group):
+        if has_gate(group):
             yield (
                 f"{key}.error_threshold: {_share(group.error_threshold)} of at least {group.min_sample}; "
                 "the job's criteria are the first group's"

@@ -28,7 +28,7 @@ from pydantic import Field
 from simlib.errors import InputError
 from simlib.rollout.policy import Action, Counter, Decision, Policy, Told, Verb, View, Wake
 from simlib.rollout.service import Service, Translation
-from simlib.rollout.services.nebraska_clock import START, instant
+from simlib.rollout.services.calendar import START, instant
 from simlib.scenario import leaves, units
 from simlib.scenario.leaves import Flag, Table
 from simlib.scenario.model import ScenarioSpec

@@ -1,27 +1,51 @@
-"""What the services that go by the clock share: dates, percentages, cuts of a fleet, and what gets lost.
+"""What the services that go by the clock share: times, percentages, cuts of a fleet, and what gets lost.
 
-A date or a date-time of a service has no zone here: it is local time, counted from the scenario's start,
-which is a date-time of the same kind.
+An instant has its offset from UTC. A date or a local date-time has no zone: it is counted from the scenario's
+start, which is a date-time of the same kind.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Final
 
+from simlib.fleet.population import group_shares
 from simlib.scenario import leaves, units
 from simlib.scenario.model import GroupSpec, ScenarioSpec
 from simlib.scenario.units import ExpectedError, format_duration, format_share
 
 PLACES: Final = Decimal("1e-9")
 """How finely a share is written where a service takes decimals only."""
+START: Final = "2026-01-05T00:00:00Z"
+"""A Monday: when a rollout starts whose configuration does not say."""
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MS: Final = timedelta(milliseconds=1)
+_LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _DATE_TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}")
+
+
+def instant(value: object) -> int:
+    """A date and time with its offset from UTC (RFC 3339) [ms since 1970]. Raises `ExpectedError`."""
+    if isinstance(value, str) and len(value) <= 64 and "T" in value.upper():
+        try:
+            moment = datetime.fromisoformat(value)
+            if moment.tzinfo is not None and EPOCH <= moment < _LATEST:
+                return (moment - EPOCH) // MS
+        except (ValueError, OverflowError):
+            pass
+    raise ExpectedError(f'a date and time from 1970 to 2199 with an offset from UTC, such as "{START}"')
+
+
+def format_instant(time_ms: int) -> str:
+    """The text of an instant [ms since 1970] that `instant` reads, in UTC."""
+    text = (EPOCH + time_ms * MS).isoformat(timespec="milliseconds")
+    return text.removesuffix("+00:00").removesuffix(".000") + "Z"
 
 
 def local_date_time(value: object) -> int:
@@ -55,8 +79,7 @@ def format_local(time_ms: int) -> str:
 
 
 def _ms(local: datetime) -> int:
-    past = local.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-    return (past.days * 86_400 + past.seconds) * leaves.SECOND
+    return (local.replace(tzinfo=UTC) - EPOCH) // MS
 
 
 def percentage(value: object) -> Fraction:
@@ -93,11 +116,7 @@ def written(share: Fraction) -> int | Decimal:
 
 def shares_of(spec: ScenarioSpec) -> tuple[Fraction, ...]:
     """The groups' cumulative shares, the last of them 1."""
-    reached, shares = Fraction(0), []
-    for group in spec.rollout.groups:
-        reached = Fraction(1) if group.share is None else reached + group.share
-        shares.append(reached)
-    return tuple(shares)
+    return tuple(accumulate(group_shares(spec)))
 
 
 def lost_from(spec: ScenarioSpec, kept: Collection[str], instead: str) -> Iterator[str]:

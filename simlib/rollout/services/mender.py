@@ -25,8 +25,8 @@ from simlib.errors import InputError
 from simlib.rollout.policy import Action, Counter, Decision, Policy, Told, Verb, View, Wake
 from simlib.rollout.service import KNOCK, Service, Translation
 from simlib.rollout.services import mender_client
+from simlib.rollout.services.calendar import instant
 from simlib.rollout.services.mender_translate import translation
-from simlib.rollout.services.nebraska_clock import instant
 from simlib.scenario import leaves
 from simlib.scenario.leaves import Flag, Table
 from simlib.scenario.model import ScenarioSpec

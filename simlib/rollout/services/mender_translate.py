@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from simlib.rollout.service import Translation
-from simlib.rollout.services.nebraska_clock import START, format_instant, instant
+from simlib.rollout.services.calendar import START, format_instant, instant
 from simlib.scenario.model import ScenarioSpec
 
 

@@ -32,7 +32,8 @@ from pydantic import Field
 
 from simlib.rollout.policy import Policy, Told
 from simlib.rollout.service import KNOCK, Service, Translation
-from simlib.rollout.services.nebraska_clock import START, instant, interval
+from simlib.rollout.services.calendar import START, instant
+from simlib.rollout.services.nebraska_clock import interval
 from simlib.rollout.services.nebraska_policy import Nebraska, NebraskaGroup
 from simlib.rollout.services.nebraska_translate import translation
 from simlib.scenario import leaves

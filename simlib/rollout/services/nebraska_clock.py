@@ -1,5 +1,4 @@
-"""Time as a service's configuration writes it: instants, PostgreSQL's intervals, and Nebraska's office
-hours.
+"""Time as a Nebraska group's configuration has it: PostgreSQL's intervals, and office hours.
 
 Office hours (flatcar/nebraska, backend/pkg/api/updates.go): Monday to Friday, 9 <= hour < 17 in the
 group's zone; an empty or unknown zone counts as outside.
@@ -12,14 +11,9 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from simlib.rollout.services.calendar import EPOCH, MS
 from simlib.scenario import leaves, units
 
-START: Final = "2026-01-05T00:00:00Z"
-"""A Monday: when a rollout starts whose configuration does not say."""
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
-_MS: Final = timedelta(milliseconds=1)
 _FIRST_HOUR: Final = 9
 _LAST_HOUR: Final = 17
 _WORKING_DAYS: Final = 5
@@ -31,24 +25,6 @@ _UNITS_MS: Final = {
     "day": leaves.DAY,
     "week": 7 * leaves.DAY,
 }
-
-
-def instant(value: object) -> int:
-    """A date and time with its offset from UTC (RFC 3339) [ms since 1970]. Raises `ExpectedError`."""
-    if isinstance(value, str) and len(value) <= 64 and "T" in value.upper():
-        try:
-            moment = datetime.fromisoformat(value)
-            if moment.tzinfo is not None and _EPOCH <= moment < _LATEST:
-                return (moment - _EPOCH) // _MS
-        except (ValueError, OverflowError):
-            pass
-    raise units.ExpectedError(f'a date and time from 1970 to 2199 with an offset from UTC, such as "{START}"')
-
-
-def format_instant(time_ms: int) -> str:
-    """The text of an instant [ms since 1970] that `instant` reads, in UTC."""
-    text = (_EPOCH + time_ms * _MS).isoformat(timespec="milliseconds")
-    return text.removesuffix("+00:00").removesuffix(".000") + "Z"
 
 
 def interval(value: object) -> int:
@@ -80,13 +56,13 @@ class OfficeHours:
 
     def __init__(self, place: tzinfo | None, start_ms: int) -> None:
         self._place = place
-        self._start = _EPOCH + start_ms * _MS
+        self._start = EPOCH + start_ms * MS
 
     def inside(self, time_ms: int) -> bool:
         """Whether `time_ms` since the run's start is inside."""
         if self._place is None:
             return False
-        local = (self._start + time_ms * _MS).astimezone(self._place)
+        local = (self._start + time_ms * MS).astimezone(self._place)
         return local.weekday() < _WORKING_DAYS and _FIRST_HOUR <= local.hour < _LAST_HOUR
 
     def next_edge(self, time_ms: int) -> int | None:
@@ -94,12 +70,12 @@ class OfficeHours:
         if self._place is None:
             return None
         now = self.inside(time_ms)
-        local = (self._start + time_ms * _MS).astimezone(self._place)
+        local = (self._start + time_ms * MS).astimezone(self._place)
         for days in range(9):
             day = local.date() + timedelta(days=days)
             for hour in (_FIRST_HOUR, _LAST_HOUR):
                 edge = datetime(day.year, day.month, day.day, hour, tzinfo=self._place).astimezone(UTC)
-                edge_ms = -((self._start - edge) // _MS)
+                edge_ms = -((self._start - edge) // MS)
                 if edge_ms > time_ms and self.inside(edge_ms) != now:
                     return edge_ms
         raise AssertionError("no working day within nine days")
