@@ -36,7 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simlib.delta.bounded import BoundedStream, bz2_ceiling
-from simlib.delta.codec import Recipe
+from simlib.delta.codec import Recipe, Traits
 from simlib.errors import Reason, Refused
 
 MAGIC: Final = b"BSDIFF40"
@@ -214,6 +214,14 @@ class Bsdiff4:
     """The codec of the bsdiff4 package."""
 
     name: str = "bsdiff4"
+    traits: Traits = Traits(
+        takes_base=True,
+        streams=False,  # three compressed streams behind one another, read side by side
+        in_place=True,
+        decoder="medium",
+        effort_percent=100,
+        source="derived: bzip2 manual, section 2.6; recalled: the size class, bzip2's decompressor and bspatch",
+    )
 
     def ram_bytes(self, payload_size_bytes: int, result_size_bytes: int) -> int:
         """Three bzip2 streams read side by side, whatever the sizes: each takes what its blocks declare.
@@ -239,3 +247,9 @@ class Bsdiff4:
     def recipe(self, old_size_bytes: int, payload: bytes | memoryview, result_size_bytes: int) -> Recipe:
         """The recipe of a payload that nobody has vouched for; raises as `apply` does."""
         return _recipe(*_decoded_parts(old_size_bytes, memoryview(payload), result_size_bytes))
+
+    def pieces(
+        self, old: bytes, payload: bytes | memoryview, result_size_bytes: int
+    ) -> Iterator[bytes | memoryview]:
+        """Not to be had: the format does not stream."""
+        raise NotImplementedError

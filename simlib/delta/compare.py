@@ -10,7 +10,8 @@ import lzma
 import zlib
 from dataclasses import dataclass
 
-from simlib.delta.patch import apply_patch, codec_names, create_patch
+from simlib.delta.patch import apply_patch, create_patch
+from simlib.delta.registry import codec_names
 from simlib.errors import Refused
 
 ZLIB_LEVEL = 9

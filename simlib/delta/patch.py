@@ -7,53 +7,36 @@
 5. the codec accepts the payload;
 6. the result is the one the envelope names.
 
+A patch that is applied while it arrives cannot be compared with its hash beforehand: there 3 comes after 5.
+
 Who may say what the right base and result are is left to the signed manifest of a release.
 """
 
 from __future__ import annotations
 
-from difflib import get_close_matches
+from collections.abc import Iterator
 from hashlib import sha256
-from types import MappingProxyType
 from typing import Final
 
-from simlib.delta.bsdiff4_codec import Bsdiff4
-from simlib.delta.codec import Codec, Recipe
+from simlib.delta.codec import Recipe
 from simlib.delta.envelope import Envelope, read_envelope, seal
-from simlib.errors import InputError, Reason, Refused
-
-CODECS: Final = MappingProxyType[str, Codec]({codec.name: codec for codec in (Bsdiff4(),)})
-"""Every codec by its name in an envelope."""
+from simlib.delta.registry import chosen, named
+from simlib.errors import Reason, Refused
 
 SMALLEST_DEFAULT_LIMIT_BYTES: Final = 2 << 20
-
-
-def codec_names() -> tuple[str, ...]:
-    """The names of the codecs, in the order in which they are compared."""
-    return tuple(CODECS)
 
 
 def create_patch(old: bytes, new: bytes, codec: str = "bsdiff4") -> bytes:
     """The patch that turns `old` into `new`: an envelope and the codec's payload.
 
+    Of a codec that takes no base, `new` itself, compressed; `old` does not count.
+
     Raises:
         InputError: the codec is not known.
     """
-    if codec not in CODECS:
-        near = get_close_matches(codec, CODECS, n=1, cutoff=0)
-        raise InputError(f"codec: found {codec!r}, expected one of {', '.join(CODECS)} (nearest: {near[0]})")
-    return seal(codec, old, new, CODECS[codec].diff(old, new))
-
-
-def codec_ram_bytes(codec: str, payload_size_bytes: int, result_size_bytes: int) -> int:
-    """What decoding takes on a device [byte].
-
-    Raises:
-        Refused: CODEC_UNKNOWN, for `codec` is what a manifest says.
-    """
-    if codec not in CODECS:
-        raise Refused(Reason.CODEC_UNKNOWN, f"codec: found {codec!r}, expected one of {', '.join(CODECS)}")
-    return CODECS[codec].ram_bytes(payload_size_bytes, result_size_bytes)
+    coder = chosen(codec)
+    base = old if coder.traits.takes_base else b""
+    return seal(codec, base, new, coder.diff(base, new))
 
 
 def default_result_limit(base_size_bytes: int) -> int:
@@ -76,19 +59,41 @@ def apply_patch(old: bytes, patch: bytes, *, max_result_bytes: int) -> bytes:
         Refused: NOT_A_PATCH, TRUNCATED, TRAILING_BYTES, PATCH_DAMAGED, CODEC_UNKNOWN, OVERSIZE (the declared
             result is larger than `max_result_bytes`), WRONG_BASE or RESULT_MISMATCH.
     """
-    envelope = read_envelope(patch)
-    if envelope.codec not in CODECS:
-        expected = ", ".join(CODECS)
-        raise Refused(Reason.CODEC_UNKNOWN, f"patch codec: found {envelope.codec}, expected {expected}")
-    if envelope.result_size > max_result_bytes:
-        found = f"{envelope.result_size} bytes"
-        raise Refused(Reason.OVERSIZE, f"patch result: found {found}, expected at most {max_result_bytes}")
+    envelope = _accepted(patch, max_result_bytes)
     payload = memoryview(patch)[envelope.header_size :]
+    coder = named(envelope.codec)
+    base = old if coder.traits.takes_base else b""
     _expect(Reason.PATCH_DAMAGED, "patch payload", payload, envelope.patch_sha256, envelope.patch_size)
-    _expect(Reason.WRONG_BASE, "base", old, envelope.base_sha256, envelope.base_size)
-    result = CODECS[envelope.codec].apply(old, payload, envelope.result_size)
+    _expect(Reason.WRONG_BASE, "base", base, envelope.base_sha256, envelope.base_size)
+    result = coder.apply(base, payload, envelope.result_size)
     _expect(Reason.RESULT_MISMATCH, "patch result", result, envelope.result_sha256, envelope.result_size)
     return result
+
+
+def patch_pieces(old: bytes, patch: bytes, *, max_result_bytes: int) -> Iterator[bytes | memoryview]:
+    """The result of `patch` on `old` piece by piece, as it is made while the patch arrives.
+
+    Bounded as `apply_patch` is, whoever made `patch`. The pieces are worth nothing until the last one has
+    been given without a refusal.
+
+    Raises:
+        Refused: as `apply_patch` does, the payload's own hash and the result's at the end.
+        NotImplementedError: the codec does not stream; `codec_traits` tells.
+    """
+    envelope = _accepted(patch, max_result_bytes)
+    payload = memoryview(patch)[envelope.header_size :]
+    coder = named(envelope.codec)
+    base = old if coder.traits.takes_base else b""
+    _expect(Reason.WRONG_BASE, "base", base, envelope.base_sha256, envelope.base_size)
+    digest, made = sha256(), 0
+    for piece in coder.pieces(base, payload, envelope.result_size):
+        digest.update(piece)
+        made += len(piece)
+        yield piece
+    _expect(Reason.PATCH_DAMAGED, "patch payload", payload, envelope.patch_sha256, envelope.patch_size)
+    if (made, digest.digest()) != (envelope.result_size, envelope.result_sha256):
+        found, expected = digest.hexdigest(), envelope.result_sha256.hex()
+        raise Refused(Reason.RESULT_MISMATCH, f"patch result: found SHA-256 {found}, expected {expected}")
 
 
 def patch_recipe(patch: bytes) -> tuple[Envelope, Recipe]:
@@ -100,12 +105,19 @@ def patch_recipe(patch: bytes) -> tuple[Envelope, Recipe]:
         Refused: as `apply_patch`, but for what only the base or the result could tell.
     """
     envelope = read_envelope(patch)
-    if envelope.codec not in CODECS:
-        expected = ", ".join(CODECS)
-        raise Refused(Reason.CODEC_UNKNOWN, f"patch codec: found {envelope.codec}, expected {expected}")
+    coder = named(envelope.codec, "patch codec")
     payload = memoryview(patch)[envelope.header_size :]
     _expect(Reason.PATCH_DAMAGED, "patch payload", payload, envelope.patch_sha256, envelope.patch_size)
-    return envelope, CODECS[envelope.codec].recipe(envelope.base_size, payload, envelope.result_size)
+    return envelope, coder.recipe(envelope.base_size, payload, envelope.result_size)
+
+
+def _accepted(patch: bytes, max_result_bytes: int) -> Envelope:
+    envelope = read_envelope(patch)
+    named(envelope.codec, "patch codec")
+    if envelope.result_size > max_result_bytes:
+        found = f"{envelope.result_size} bytes"
+        raise Refused(Reason.OVERSIZE, f"patch result: found {found}, expected at most {max_result_bytes}")
+    return envelope
 
 
 def _expect(reason: Reason, what: str, data: bytes | memoryview, digest: bytes, size_bytes: int) -> None:

@@ -19,7 +19,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from simlib.delta.envelope import seal
-from simlib.delta.patch import CODECS
+from simlib.delta.registry import CODECS
 from simlib.errors import InputError
 from simlib.firmware.header import parse_header
 from simlib.release import Manifest, open_manifest, sign_manifest

@@ -27,7 +27,15 @@ from simlib.firmware.cache import cache_dir
 
 COMPUTING_PACKAGES: Final = ("firmware", "security", "delta", "release", "device")
 """The packages whose code a result depends on; beside them simlib's own top-level modules."""
-COMPUTING_LIBRARIES: Final = ("cryptography", "bsdiff4", "numpy")
+COMPUTING_LIBRARIES: Final = (
+    "cryptography",
+    "bsdiff4",
+    "detools",
+    "hdiffpatch",
+    "heatshrink2",
+    "zstandard",
+    "numpy",
+)
 FILE_NAME: Final = "bench.sqlite3"
 LARGEST_FILE_BYTES: Final = 1 << 30
 """A store that has grown beyond this is begun anew, unless it is in use: it remembers code long gone."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from simlib.delta import bsdiff4_codec
 from simlib.delta.bounded import BoundedStream
 from simlib.delta.bsdiff4_codec import Bsdiff4
-from simlib.delta.patch import CODECS
+from simlib.delta.registry import CODECS
 from simlib.errors import Reason, Refused
 
 CODEC = Bsdiff4()
