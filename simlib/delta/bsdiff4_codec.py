@@ -52,6 +52,16 @@ STEP_BYTES: Final = 1 << 16
 """How much of the result is made at a time [byte]; each byte needs a few indices of 8 bytes."""
 
 
+TRAITS: Final = Traits(
+    takes_base=True,
+    streams=False,  # three compressed streams behind one another, read side by side
+    in_place=True,
+    decoder="medium",
+    effort_percent=100,
+    source="derived: bzip2 manual, section 2.6; recalled: the size class, a decompressor of bzip2 and a loop",
+)
+
+
 def _damaged(where: str, found: object, expected: str) -> Refused:
     return Refused(Reason.PATCH_DAMAGED, f"{where}: found {found}, expected {expected}")
 
@@ -214,14 +224,7 @@ class Bsdiff4:
     """The codec of the bsdiff4 package."""
 
     name: str = "bsdiff4"
-    traits: Traits = Traits(
-        takes_base=True,
-        streams=False,  # three compressed streams behind one another, read side by side
-        in_place=True,
-        decoder="medium",
-        effort_percent=100,
-        source="derived: bzip2 manual, section 2.6; recalled: the size class, bzip2's decompressor and bspatch",
-    )
+    traits: Traits = TRAITS
 
     def ram_bytes(self, payload_size_bytes: int, result_size_bytes: int) -> int:
         """Three bzip2 streams read side by side, whatever the sizes: each takes what its blocks declare.

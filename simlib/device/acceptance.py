@@ -14,9 +14,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from simlib.device.bootloader import boot_loader
-from simlib.device.bootloader.check import image_limit
+from simlib.device.fitness import arrival, check_codec, check_image, check_memory
 from simlib.device.metered_key import metered
-from simlib.device.ram import has_memory, ram_needed
 from simlib.device.rebuild import running_image
 from simlib.errors import Reason, Refused
 from simlib.firmware.image import parse_header
@@ -56,38 +55,18 @@ def check_facts(device: Device, facts: Manifest, blob: bytes) -> None:
     if len(blob) != facts.blob_size:
         # The length is known before the body (as by HTTP's Content-Length), so an endless one is never begun.
         raise Refused(Reason.ARTEFACT_MISMATCH, f"blob: found {len(blob)} bytes, expected {facts.blob_size}")
-    if facts.kind != "full" and not device.layout.patches:
-        raise Refused(Reason.NO_ARTEFACT, "artefact: found a patch, expected a full one")
+    check_codec(device.config, facts)
     if boot_loader(device).in_trial(device):
         # The other slot holds the image that a failed trial reverts to.
         raise Refused(Reason.TRIAL_PENDING, "trial: found one under way, expected it confirmed or reverted")
     _check_new(device, facts)
-    _check_memory(device, facts)
+    check_memory(device.config, facts)
     if device.layout.in_place:
         return  # how much fits, its driver will say
-    _check_room(device, facts)
-    if facts.kind != "full":
+    check_image(device.config, facts, encrypted=device.decryption_key is not None)
+    arrival(device.config, facts)
+    if facts.base_sha256 is not None:
         _check_base(device, facts)
-
-
-def _check_room(device: Device, facts: Manifest) -> None:
-    limit = image_limit(device)
-    if facts.image_size > limit:
-        raise Refused(Reason.STORAGE_SHORT, f"image: {facts.image_size} bytes, expected at most {limit}")
-    if facts.kind != "full" or device.layout.waits:
-        room = device.area("download").size if device.has("download") else 0
-        if facts.blob_size > room:
-            what = "patch" if facts.kind != "full" else "image to wait"
-            raise Refused(Reason.STORAGE_SHORT, f"{what}: {facts.blob_size} bytes, expected at most {room}")
-
-
-def _check_memory(device: Device, facts: Manifest) -> None:
-    config = device.config
-    if not has_memory(config, facts):
-        needed = ram_needed(config, facts)
-        raise Refused(
-            Reason.MEMORY_SHORT, f"RAM: found {config.ram_bytes} bytes, expected {needed} for this artefact"
-        )
 
 
 def _check_new(device: Device, facts: Manifest) -> None:

@@ -82,9 +82,10 @@ def _resigned(facts: Manifest, blob: bytes, base_image: bytes | None, algorithm:
     )
     mine = image
     if facts.codec is not None:
-        if base_image is None:
+        base = base_image if facts.kind == "delta" else b""
+        if base is None:
             raise InputError("forged: found a patch without the image it starts from, expected both")
-        mine = seal(facts.codec, base_image, image, CODECS[facts.codec].diff(b"", image))
+        mine = seal(facts.codec, base, image, CODECS[facts.codec].diff(b"", image))
     forged = replace(
         facts,
         blob_sha256=sha256(mine).digest(),

@@ -64,9 +64,9 @@ class Meter:
             mcpb = self._known(self.core.aes128_ctr_mcpb, "AES-128")
         self.compute(ceil_div(n_bytes * mcpb, MILLI))
 
-    def patch(self, n_bytes: int) -> None:
-        """Add the making of `n_bytes` of output from a patch."""
-        self.compute(ceil_div(n_bytes * self.core.patch_mcpb, MILLI))
+    def patch(self, n_bytes: int, effort_percent: int = 100) -> None:
+        """Add the making of `n_bytes` of output from a patch; the core's figure is for an effort of 100."""
+        self.compute(ceil_div(n_bytes * self.core.patch_mcpb * effort_percent, 100 * MILLI))
 
     def verify(self, signature_name: str) -> None:
         """Add one signature verification. `InputError` where the core has no figure for the scheme."""

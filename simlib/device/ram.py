@@ -34,11 +34,6 @@ def ram_needed(config: DeviceConfig, manifest: Manifest) -> int:
     return max(install_ram(manifest), boot_ram(config, manifest))
 
 
-def has_memory(config: DeviceConfig, manifest: Manifest) -> bool:
-    """Whether a device of this kind has the RAM for the artefact of `manifest`."""
-    return not config.ram_bytes or ram_needed(config, manifest) <= config.ram_bytes
-
-
 def install_ram(manifest: Manifest) -> int:
     """What the updater takes [byte]."""
     ram = CONTEXT_BYTES + LARGEST_WRITE_BYTES

@@ -1,7 +1,8 @@
-"""From a stored patch to the image it makes, and what that costs, also when the patch is refused.
+"""From a patch to the image it makes, and what that costs, also when the patch is refused.
 
 Charged are the unwrapping of the patch's key, its deciphering and its hash, each byte made, and the hash of
-the result. The base was hashed, and that charged, when the manifest was checked; the blob when it was stored.
+the result. The base was hashed, and that charged, when the manifest was checked; a blob when it was stored.
+A compressed image is a patch from nothing.
 
 Leaves to others: storing the patch and writing the image (`updater`), what makes a patch good
 (`simlib.release`, `simlib.delta`).
@@ -9,12 +10,14 @@ Leaves to others: storing the patch and writing the image (`updater`), what make
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from simlib.delta import apply_patch, read_envelope
+from simlib.delta import apply_patch, codec_traits, patch_pieces, read_envelope
 from simlib.device.bootloader.check import image_limit, in_the_clear
+from simlib.device.flash import LARGEST_WRITE_BYTES
 from simlib.device.places import Place, occupied
 from simlib.errors import Reason, Refused
 from simlib.release import Manifest, unpack_blob
@@ -43,17 +46,49 @@ def rebuilt(device: Device, patch: bytes) -> bytes:
     """The image that `patch` makes of the one that runs; raises `Refused` as `apply_patch` does."""
     meter = device.meter
     meter.sha256(len(patch))
+    base, effort = base_of(device, patch)
     try:
-        image = _patched(running_image(device), patch, image_limit(device))
+        image = _patched(base, patch, image_limit(device))
     except Refused as refusal:
         made = _most_bytes_made(patch, refusal.reason)
-        meter.patch(made)
+        meter.patch(made, effort)
         if refusal.reason is Reason.RESULT_MISMATCH:
             meter.sha256(made)
         raise
-    meter.patch(len(image))
+    meter.patch(len(image), effort)
     meter.sha256(len(image))
     return image
+
+
+def base_of(device: Device, patch: bytes) -> tuple[bytes, int]:
+    """What `patch` starts from on this device, and its codec's effort [percent].
+
+    Raises `Refused` as `read_envelope` does, and where there is no image to start from.
+    """
+    traits = codec_traits(read_envelope(patch).codec)
+    return (running_image(device) if traits.takes_base else b""), traits.effort_percent
+
+
+def made_while_it_arrives(device: Device, patch: bytes) -> Iterator[bytes]:
+    """The image that `patch` makes of the one that runs, in the portions that are written at once.
+
+    Whole portions are given as they are made; what is given before a refusal is worth nothing. Charged as
+    `rebuilt` is. Raises `Refused` as `patch_pieces` does.
+    """
+    meter = device.meter
+    base, effort = base_of(device, patch)
+    made, waiting = 0, bytearray()
+    for piece in patch_pieces(base, patch, max_result_bytes=image_limit(device)):
+        meter.patch(len(piece), effort)
+        made += len(piece)
+        waiting += piece
+        while len(waiting) >= LARGEST_WRITE_BYTES:
+            yield bytes(waiting[:LARGEST_WRITE_BYTES])
+            del waiting[:LARGEST_WRITE_BYTES]
+    meter.sha256(len(patch))
+    meter.sha256(made)
+    if waiting:
+        yield bytes(waiting)
 
 
 def running_image(device: Device) -> bytes:

@@ -3,13 +3,17 @@
 Where the new image does not overwrite the one that runs, in this order:
 
 1. the manifest's signature, and what it says against what the device is (`acceptance`);
-2. the bytes go to the slot of the next image (a full artefact) or to the download partition (a patch), each
-   sector erased just ahead of its first write;
+2. the bytes go to the slot of the next image (a full artefact) or to the download partition (a patch or a
+   compressed image), each sector erased just ahead of its first write;
 3. the stored blob's hash; a patch is then deciphered, applied to the image that runs, its result compared
    with the manifest and written to the slot, encrypted anew if the image is an encrypted one;
 4. the boot loader's own check on the slot, and what it found against the manifest: version, counter, size,
    and the hash of an image that travels in the clear;
 5. the request: only now does anything count.
+
+A patch whose codec streams needs no download partition: where there is none for it, it is decoded as its
+bytes arrive and its result written to the slot at once. Its hash and the result's are compared at the end;
+until the request, what lies in that slot means nothing.
 
 Of the layout `in-place-journal` both kinds wait in the download partition, and what a patch makes is checked
 without being written: that is left to the boot loader.
@@ -26,13 +30,13 @@ ended: by then the old image is gone.
 A patch stays encrypted under a key of its own while it is stored; patches are made of plain images and
 encrypted afterwards (a patch between ciphertexts would be as large as the image).
 
-Leaves to others: when to start and whether to start at all (`precheck` and the fleet), the swap
+Leaves to others: when to start and whether to start at all (`fitness` and the fleet), the swap
 (`bootloader`), how the bytes travel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
@@ -41,18 +45,19 @@ from simlib.device.acceptance import check_facts, opened
 from simlib.device.bootloader import boot_loader
 from simlib.device.bootloader.check import check_candidate, check_running
 from simlib.device.bootloader.in_place import DELTA, check_patch, request_made
+from simlib.device.fitness import Arrival, arrival
 from simlib.device.flash import LARGEST_WRITE_BYTES, FlashError, FlashErrorKind
 from simlib.device.payload_cipher import PayloadCipher, cipher_of
 from simlib.device.places import Place, occupied
-from simlib.device.rebuild import rebuilt, unpacked
+from simlib.device.rebuild import made_while_it_arrives, rebuilt, unpacked
 from simlib.errors import Reason, Refused
 from simlib.firmware.header import Header
 from simlib.firmware.image import parse_header, parse_image
-from simlib.release import Manifest
+from simlib.release import Manifest, check_envelope
 from simlib.security.encryption import unwrap_key
 
 if TYPE_CHECKING:
-    from simlib.device.device import Device
+    from simlib.device.device import Device, StepNote
     from simlib.security.keys import VerifyKey
     from simlib.security.verification import VerifiedImage
 
@@ -80,7 +85,10 @@ def install(device: Device, release_keys: Sequence[VerifyKey], manifest: bytes, 
         elif device.layout.waits:
             request_made(device, DELTA, len(blob), _store_patch(device, facts, blob))
         else:
-            _rebuild_image(device, facts, blob)
+            if arrival(device.config, facts) is Arrival.STREAM:
+                _stream_image(device, facts, blob)
+            else:
+                _rebuild_image(device, facts, blob)
             boot_loader(device).request(device)
     except Refused as refusal:
         device.note("install", f"refused, {refusal}")
@@ -118,15 +126,12 @@ def _store_image(device: Device, facts: Manifest, blob: bytes) -> None:
     loader = boot_loader(device)
     loader.prepare(device)
     place = loader.target(device)
-    # Where the boot loader needs no request, the header is what makes an image of the bytes: it is held back.
-    held = b"" if device.layout.on_request else blob[:LARGEST_WRITE_BYTES]
     with device.step("write", f"{len(blob)} bytes to {_named(place)}"):
-        _stream(place, blob, hold_bytes=len(held))
+        # Where the boot loader needs no request, the header is what makes an image of the bytes.
+        held = _write(place, _portions(blob), hold=not device.layout.on_request)
     _check_stored(device, place, facts, held)
     with _forgotten_if_refused(device, place):
-        if held:
-            with device.step("write", "the header, held back until the blob was found to be the manifest's"):
-                place.area.write_bytes(place.offset, held)
+        _write_held(device, place, held)
         image = check_candidate(device, place)
         _check_promise(image, facts)
         _check_one_hash(image.header, facts)
@@ -174,15 +179,30 @@ def _rebuild_image(device: Device, facts: Manifest, blob: bytes) -> None:
     loader.prepare(device)
     place = loader.target(device)
     with device.step("write", f"{len(image)} bytes to {_named(place)}"):
-        _stream(place, image)
+        _write(place, _portions(image))
     with _forgotten_if_refused(device, place):
+        _check_promise(check_candidate(device, place), facts)
+
+
+def _stream_image(device: Device, facts: Manifest, blob: bytes) -> None:
+    """A patch, decoded while it arrives: its result goes to the slot, and then everything is checked."""
+    check_envelope(facts, blob)
+    loader = boot_loader(device)
+    loader.prepare(device)
+    place = loader.target(device)
+    with device.step("patch", f"{facts.image_size} bytes to {_named(place)}, while {len(blob)} arrive"):
+        held = _write(place, made_while_it_arrives(device, blob), hold=not device.layout.on_request)
+    with device.step("hash", "the blob that arrived") as note:
+        _check_blob(device, facts, blob, note)
+    with _forgotten_if_refused(device, place):
+        _write_held(device, place, held)
         _check_promise(check_candidate(device, place), facts)
 
 
 def _receive_patch(device: Device, facts: Manifest, blob: bytes) -> None:
     place = Place(device.area("download"))
     with device.step("write", f"{len(blob)} bytes to {_named(place)}"):
-        _stream(place, blob)
+        _write(place, _portions(blob))
     _check_stored(device, place, facts)
 
 
@@ -203,41 +223,60 @@ def _overwrite(device: Device, facts: Manifest, blob: bytes) -> None:
     what = f"{len(blob)} bytes over the only slot{', deciphered on the way' if header.encrypted else ''}"
     with device.step("write", what) as note:
         try:
-            _stream(Place(device.area("primary")), blob, cipher)
+            _write(Place(device.area("primary")), _portions(blob), cipher)
         except FlashError as error:
             note.detail = f"{what}, stopped: {error}"
             raise
     _check_promise(check_running(device, Place(device.area("primary")))[0], facts)
 
 
-def _stream(place: Place, data: bytes, cipher: PayloadCipher = _AS_IT_IS, *, hold_bytes: int = 0) -> None:
-    """Write `data` from `place` on, each sector erased just ahead of its first write.
+def _portions(data: bytes) -> Iterator[bytes]:
+    return (data[at : at + LARGEST_WRITE_BYTES] for at in range(0, len(data), LARGEST_WRITE_BYTES))
 
-    `cipher` turns each piece just before it is written. The first `hold_bytes`, if any a whole piece, are not
-    written.
+
+def _write(
+    place: Place, portions: Iterable[bytes], cipher: PayloadCipher = _AS_IT_IS, *, hold: bool = False
+) -> bytes:
+    """Write `portions` from `place` on, each sector erased just ahead of its first write.
+
+    `cipher` turns each just before it is written. With `hold` the first is held back, and returned.
     """
     area, sector = place.area, place.area.sector
-    erased = 0
-    for at in range(0, len(data), LARGEST_WRITE_BYTES):
-        chunk = data[at : at + LARGEST_WRITE_BYTES]
-        while erased < at + len(chunk):
+    at = erased = 0
+    held = b""
+    for portion in portions:
+        while erased < at + len(portion):
             area.erase(place.offset + erased)
             erased += sector
-        if at >= hold_bytes:
-            area.write_bytes(place.offset + at, cipher.turn(at, chunk, area.flash.meter))
+        if hold and not at:
+            held = portion
+        else:
+            area.write_bytes(place.offset + at, cipher.turn(at, portion, area.flash.meter))
+        at += len(portion)
+    return held
+
+
+def _write_held(device: Device, place: Place, held: bytes) -> None:
+    if held:
+        with device.step("write", "the header, held back until the blob was found to be the manifest's"):
+            place.area.write_bytes(place.offset, held)
 
 
 def _check_stored(device: Device, place: Place, facts: Manifest, held: bytes = b"") -> None:
     """The blob as it lies in flash, but for the bytes `held` back, against the manifest's hash."""
     with device.step("hash", f"the blob in {place.name}") as note:
-        device.meter.sha256(facts.blob_size)
-        found = sha256(held + place.read(len(held), facts.blob_size - len(held))).digest()
-        if found != facts.blob_sha256:
-            note.detail = f"the blob in {place.name} is not the manifest's"
-            raise Refused(
-                Reason.ARTEFACT_MISMATCH,
-                f"blob: found SHA-256 {found.hex()}, expected {facts.blob_sha256.hex()}",
-            )
+        _check_blob(device, facts, held + place.read(len(held), facts.blob_size - len(held)), note)
+
+
+def _check_blob(device: Device, facts: Manifest, blob: bytes, note: StepNote) -> None:
+    device.meter.sha256(facts.blob_size)
+    found = sha256(blob).digest()
+    if found != facts.blob_sha256:
+        note.detail = f"{note.detail} is not the manifest's"
+        raise Refused(
+            Reason.ARTEFACT_MISMATCH,
+            f"blob: found SHA-256 {found.hex()}, expected {facts.blob_sha256.hex()}",
+        )
 
 
 def _check_promise(image: VerifiedImage, facts: Manifest) -> None:

@@ -102,13 +102,13 @@ class Fleet(NamedTuple):
     # constants of a member of the chain
     published_ms: Ints  # NEVER: not in flight
     stone: Ints  # 1: older devices have to pass through it
-    full_of: Ints  # artefact number of its full image, or NO_ROW
     # constants of an artefact, and of an artefact for a kind (row kind * artefacts + artefact)
     wire_bytes: Ints
-    room: Ints  # 1: the layout has room for it
+    room: Ints  # 1: the device has room for it
     session_ms: Ints  # length of its multicast session
     listen_uj: Ints  # what listening to one takes
     offer: Ints  # artefact; row (kind * chain + recorded) * chain + target; NO_ROW: none fits
+    without_patch: Ints  # the same but for patches; row kind * chain + target
     # what the bench found: rows of `move_*`; NO_ROW where nobody has asked it yet
     on_install: Ints  # row state * artefacts + artefact
     on_boot: Ints  # row state

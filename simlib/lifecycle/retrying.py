@@ -18,6 +18,7 @@ from simlib.lifecycle.columns import (
     RULE_ATTEMPTS,
     RULE_BACKOFF,
     RULE_BACKOFF_MAX,
+    RULE_CHAIN,
     RULE_JITTER,
     Fleet,
 )
@@ -36,7 +37,7 @@ def start_over(fleet: Fleet, now: int, i: int, reason: int) -> Step:
     fleet.kept_bytes[i] = 0
     fleet.sessions[i] = 0
     if reason == _R_WRONG_BASE:
-        fleet.artefact[i] = fleet.full_of[fleet.target[i]]
+        fleet.artefact[i] = fleet.without_patch[fleet.kind[i] * fleet.rules[RULE_CHAIN] + fleet.target[i]]
     fleet.left_bytes[i] = fleet.wire_bytes[fleet.artefact[i]]
     return try_again(fleet, now, i, reason)
 

@@ -13,13 +13,15 @@ what is offered after a halt (`simlib.release.recovery`), which may stand behind
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Final
 
 from simlib.errors import InputError
 from simlib.firmware.firmware import Firmware
 from simlib.release.artefact import Artefact
+from simlib.release.choosing import made_for
 from simlib.release.content_keys import content_key_for
 from simlib.release.recovery import Chain, Recovery, plan_chain
 from simlib.release.targets import Member, Publisher
@@ -29,6 +31,7 @@ from simlib.security.keys import DecryptionKey, SigningKey, VerifyKey
 from simlib.security.signing import sign_image
 from simlib.security.stores import KeyStore, MemoryStore
 
+_PREFERENCE: Final = ("delta", "compressed", "full")
 HEADER_SIZE: Final = 0x200
 """MCUboot's usual header on Cortex-M, where a vector table of 128 entries must lie on its own size [byte]."""
 
@@ -71,25 +74,21 @@ class Release:
                 return artefact
         raise InputError(f"target: found {wanted}, expected one of {', '.join(map(str, self.targets))}")
 
-    def artefact_for(
-        self, base: int, can_patch: bool, download_size_bytes: int, target: int | None = None
-    ) -> Artefact:
-        """What a device that runs the chain's number `base` is offered to reach `target`; None: the primary.
+    def artefacts_for(self, base: int | None, target: int | None = None) -> tuple[Artefact, ...]:
+        """What leads from the chain's number `base` to `target`; None: to the primary. The best comes first.
 
-        The patch from that base if there is one, the device can apply patches, and its download partition of
-        `download_size_bytes` holds the blob; the full artefact otherwise.
+        The patch from that base if there is one, the compressed artefact if there is one, the full one. With
+        `base` None no patch. Which of them a device can take depends on the device
+        (`simlib.device.fitness`).
 
         Raises:
             InputError: the chain has no such member, or no artefact leads to the target.
         """
-        if not 0 <= base < len(self.images):
+        if base is not None and not 0 <= base < len(self.images):
             raise InputError(f"base: found {base}, expected 0 to {len(self.images) - 1}")
         full = self.full_for(target)
-        for artefact in self.artefacts:
-            fits = artefact.base == base and artefact.target == full.target
-            if fits and can_patch and len(artefact.blob) <= download_size_bytes:
-                return artefact
-        return full
+        there = [a for a in self.artefacts if a.target == full.target and a.base in (None, base)]
+        return tuple(sorted(there, key=lambda a: _PREFERENCE.index(a.kind)))
 
 
 def build_release(
@@ -99,14 +98,17 @@ def build_release(
     targets: Collection[int] | None = None,
     recovery: Recovery | None = None,
     keys: KeyStore | None = None,
+    populations: Sequence[Fraction] = (),
 ) -> Release:
     """Sign the chain of `spec` and make the artefacts for its primary, its `targets` and its `recovery`.
 
     `bases` are the chain indices older than the primary that patches are made from, beside the primary
     itself; None: every one. `targets` are chain indices; None: the stepping stones of `spec` and its releases
     in flight, which count backwards from the primary. To an ordinary target there are patches from every
-    older base; to the recovery from every other one, newer or older. `keys` is where the private keys are
-    kept; None: in memory, whatever `spec` says.
+    older base; to the recovery from every other one, newer or older; of these, as many as `spec.patch_limit`
+    says. `populations` are what they may be chosen by: how many devices, in any unit, run the firmware
+    1, 2, … releases behind the primary. `keys` is where the private keys are kept; None: in memory, whatever
+    `spec` says.
 
     Raises:
         InputError: the chain cannot be loaded or signed, a base is not older than the primary, the chain has
@@ -125,10 +127,11 @@ def build_release(
         _signed(spec, n, firmware, counter, signing_key, decryption_key)
         for n, (firmware, counter) in enumerate(zip(chain.firmwares, counters, strict=True))
     )
-    publisher = Publisher(spec, signing_key, decryption_key)
+    devices = {chain.primary - behind: share for behind, share in enumerate(populations, start=1)}
+    publisher = Publisher(spec, signing_key, decryption_key, devices)
     artefacts: list[Artefact] = []
     for target in (chain.primary, *others):
-        sources = [members[n] for n in _sources(spec, chain, target, bases)]
+        sources = [members[n] for n in made_for(spec, _sources(spec, chain, target, bases), devices)]
         artefacts += publisher.artefacts(members[target], sources, main=target == chain.primary)
     _expect_distinct(artefacts)
     return Release(

@@ -30,6 +30,7 @@ from simlib.security.keys import SigningKey, VerifyKey
 
 MAGIC: Final = b"SIMMANIF"
 CONTEXT: Final = b"simlib update manifest v1\0"
+KINDS: Final = ("full", "compressed", "delta")
 MAX_MANIFEST_BYTES: Final = 4096
 _U16: Final = struct.Struct("<H")
 _HASH_BYTES: Final = 32
@@ -43,8 +44,8 @@ _TEXT_CHARACTERS: Final = 64
 class Manifest:
     """The signed facts of one artefact; sizes in bytes, hashes as 32 bytes."""
 
-    kind: str  # "full" or "delta"
-    codec: str | None  # of a delta's patch
+    kind: str  # "full", "compressed" or "delta"
+    codec: str | None  # of a patch, or of a compressed image
     hardware: tuple[str, ...]  # that the artefact is for; empty: every hardware
     version: Version
     security_counter: int
@@ -53,7 +54,7 @@ class Manifest:
     base_sha256: bytes | None  # of the image in the primary slot that a delta starts from
     image_sha256: bytes  # of the image as it will lie in the primary slot
     image_size: int
-    wrapped_key: bytes | None  # a delta's content key, wrapped by ECIES-P256 or X25519
+    wrapped_key: bytes | None  # the content key of a blob with a codec, wrapped by ECIES-P256 or X25519
 
     @property
     def content_key_bytes(self) -> int:
@@ -146,7 +147,7 @@ def _decode(document: bytes) -> Manifest:
         odd = ", ".join(sorted(set(facts) ^ names)) if isinstance(facts, dict) else type(facts).__name__
         raise _invalid("manifest document", f"a difference in {odd[:80]!r}", f"exactly {len(names)} facts")
     manifest = Manifest(
-        kind=_choice(facts, "kind", ("full", "delta")),
+        kind=_choice(facts, "kind", KINDS),
         codec=None if facts["codec"] is None else _text(facts["codec"], "codec"),
         hardware=_hardware(facts["hardware"]),
         version=_version(facts["version"]),
@@ -158,12 +159,14 @@ def _decode(document: bytes) -> Manifest:
         image_size=_number(facts, "image_size"),
         wrapped_key=_octets_or_none(facts, "wrapped_key", *_WRAPPED_BYTES),
     )
-    is_delta = manifest.kind == "delta"
-    if (manifest.codec is not None) != is_delta or (manifest.base_sha256 is not None) != is_delta:
+    has_codec, has_base = manifest.codec is not None, manifest.base_sha256 is not None
+    if has_codec != (manifest.kind != "full") or has_base != (manifest.kind == "delta"):
         raise _invalid(
-            "manifest kind", f"{manifest.kind} with another kind's facts", "codec and base in a delta only"
+            "manifest kind",
+            f"{manifest.kind} with another kind's facts",
+            "a codec in a compressed one and a delta, a base in a delta only",
         )
-    if manifest.wrapped_key is not None and not is_delta:
+    if manifest.wrapped_key is not None and not has_codec:
         raise _invalid("manifest wrapped_key", "one in a full artefact", "none, the image carries its own")
     if _encode(manifest) != document:
         raise _invalid("manifest document", "another way of writing the same facts", "the canonical one")

@@ -1,4 +1,4 @@
-"""The artefacts that lead to one member of a chain: in full, and as patches from other members."""
+"""The artefacts that lead to one member of a chain: in full, compressed, and as patches from others."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from hashlib import sha256
 from simlib.delta import create_patch
 from simlib.firmware.firmware import Firmware
 from simlib.release.artefact import Artefact
+from simlib.release.choosing import Populations, kept
 from simlib.release.content_keys import content_key_for
 from simlib.release.manifest import Manifest, sign_manifest
 from simlib.scenario.model import ReleaseSpec
@@ -34,38 +35,59 @@ class Publisher:
     spec: ReleaseSpec
     signing_key: SigningKey
     decryption_key: DecryptionKey | None
+    populations: Populations  # that the patches are chosen by
 
     def artefacts(self, target: Member, bases: Iterable[Member], *, main: bool) -> tuple[Artefact, ...]:
-        """What leads to `target`: the full artefact first, then the patches from `bases` that are worth it.
+        """What leads to `target`: the full artefact, the compressed one if there is to be one, and the patches
+        from `bases` that are worth it.
 
-        A patch is worth it if its wire bytes are at most `full_above` of the full artefact's. The names of
-        the `main` release's artefacts leave out what they lead to.
+        A patch is worth it if its wire bytes are at most `full_above` of what a device would download
+        without it: the compressed artefact, or the full one. A compressed one is, if it is smaller than the
+        full one. The names of the `main` release's artefacts leave out what they lead to.
         """
         label = target.firmware.label
-        manifest = self._manifest("full", target, target.wire_image, None, None)
+        manifest = self._manifest("full", target, target.wire_image, None, None, None)
         name = "full" if main else f"full-of-{label}"
         full = Artefact(name, "full", None, target.index, target.wire_image, manifest)
+        whole = [full]
+        if self.spec.full_codec != "none":
+            name = "compressed" if main else f"compressed-of-{label}"
+            compressed = self._with_codec(name, "compressed", self.spec.full_codec, None, target)
+            whole += [compressed] if compressed.wire_bytes < full.wire_bytes else []
         prefix = "delta" if main else label
-        deltas = (self._delta(f"{prefix}-from-{base.firmware.label}", base, target) for base in bases)
-        most_bytes = self.spec.full_above * full.wire_bytes
-        return (full, *(delta for delta in deltas if delta.wire_bytes <= most_bytes))
+        deltas = (
+            self._with_codec(f"{prefix}-from-{base.firmware.label}", "delta", self.spec.codec, base, target)
+            for base in bases
+        )
+        instead_bytes = whole[-1].wire_bytes
+        most_bytes = self.spec.full_above * instead_bytes
+        worth_it = [delta for delta in deltas if delta.wire_bytes <= most_bytes]
+        return (*whole, *kept(self.spec, worth_it, instead_bytes, self.populations))
 
-    def _delta(self, name: str, base: Member, target: Member) -> Artefact:
-        blob = create_patch(base.image, target.image, self.spec.codec)
+    def _with_codec(self, name: str, kind: str, codec: str, base: Member | None, target: Member) -> Artefact:
+        """An artefact whose blob is a patch, from `base` or from nothing, encrypted after it was made."""
+        blob = create_patch(b"" if base is None else base.image, target.image, codec)
         wrapped_key = None
         if self.decryption_key is not None:
             secret = content_key_for(self.spec, "patch", blob)
             blob = ctr_crypt(secret.key, blob)
             wrapped_key = wrap_key(secret.key, self.decryption_key.public(), secret.ephemeral)
-        manifest = self._manifest("delta", target, blob, sha256(base.image).digest(), wrapped_key)
-        return Artefact(name, "delta", base.index, target.index, blob, manifest)
+        base_sha256 = None if base is None else sha256(base.image).digest()
+        manifest = self._manifest(kind, target, blob, codec, base_sha256, wrapped_key)
+        return Artefact(name, kind, None if base is None else base.index, target.index, blob, manifest)
 
     def _manifest(
-        self, kind: str, target: Member, blob: bytes, base_sha256: bytes | None, wrapped_key: bytes | None
+        self,
+        kind: str,
+        target: Member,
+        blob: bytes,
+        codec: str | None,
+        base_sha256: bytes | None,
+        wrapped_key: bytes | None,
     ) -> bytes:
         facts = Manifest(
             kind=kind,
-            codec=self.spec.codec if kind == "delta" else None,
+            codec=codec,
             hardware=self.spec.hardware,
             version=target.firmware.version,
             security_counter=target.security_counter,

@@ -8,6 +8,7 @@ firmware. A firmware too large for a slot is no error here: what then happens is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple
 from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
@@ -156,6 +157,8 @@ def _release(spec: ScenarioSpec) -> Iterator[Complaint]:
                 )
         if not 1 <= len(release.steps) <= 63:
             yield "release.steps", f"{len(release.steps)} steps", "1 to 63"
+        if not any(astuple(release.step_weights)):
+            yield "release.step_weights", "every weight 0", "at least one above 0"
 
 
 def _keys(spec: ScenarioSpec) -> Iterator[Complaint]:

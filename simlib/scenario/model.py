@@ -29,6 +29,20 @@ from simlib.scenario.field_model import (
 
 
 @dataclass(frozen=True, slots=True)
+class StepWeights:
+    """How often a step of a synthetic chain that may be "any" is of each kind; only their ratios count.
+
+    The defaults were fitted to the releases of some nine public projects, and say what those projects do.
+    """
+
+    rebuild: Fraction = Fraction("0.124")  # nothing but what a build stamps
+    patch: Fraction = Fraction("0.349")  # a few functions edited
+    minor: Fraction = Fraction("0.189")  # some edited and added
+    major: Fraction = Fraction("0.176")  # many, and a quarter recompiled
+    toolchain: Fraction = Fraction("0.160")  # nearly everything recompiled
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseSpec:
     """The firmware chain and how its newest member is shipped."""
 
@@ -37,10 +51,10 @@ class ReleaseSpec:
     seed: int  # of the synthetic bytes and the derived keys; apart from the scenario's seed
     size_bytes: int  # of the newest synthetic firmware
     base_size_bytes: int  # of the older synthetic firmwares
-    steps: tuple[str, ...]  # kinds, one between each two firmwares
+    steps: tuple[str, ...]  # kinds, one between each two firmwares; "any": drawn by `step_weights`
     payload: str  # "full" or "delta"
     codec: str  # of patches
-    full_above: Fraction  # a patch larger than this share of the full artefact is not offered
+    full_above: Fraction  # a patch larger than this share of the (compressed) full artefact is not offered
     encrypted: bool  # for the devices' decryption key
     signature: str  # "ecdsa-p256", "ecdsa-p384", "ed25519", "rsa-2048" or "rsa-3072"
     hardware: tuple[str, ...]  # that the release is for; empty: every hardware
@@ -51,6 +65,11 @@ class ReleaseSpec:
     key_wrap: str = "ecies-p256"  # how a content key travels to the devices: "ecies-p256" or "x25519"
     keys: str = "file"  # where the private keys are kept: "file" or "pkcs11"
     load_address: int = 0  # where images run in RAM; 0: they run in flash
+    variation: str = "typical"  # a step does what its kind does: "typical", or as varied as in the "corpus"
+    step_weights: StepWeights = StepWeights()
+    full_codec: str = "none"  # a compressed full artefact is made beside the raw one, with this codec
+    patches: str = "newest"  # bases that patches are made for: the "newest", by "population" or by "saving"
+    patch_limit: int = 0  # how many bases; 0: every older firmware
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,6 +142,7 @@ def _fact(table: Table, field: str) -> object:
 
 
 FACTS: Final[Mapping[type[Table], type[Any]]] = {
+    schema.StepWeightsTable: m.StepWeights,
     schema.ReleaseTable: m.ReleaseSpec,
     schema.LinkTable: m.LinkSpec,
     schema.CohortTable: m.CohortSpec,

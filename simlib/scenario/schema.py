@@ -56,8 +56,24 @@ __all__ = ["DAY", "MINUTE", "REST", "Table"]
 SCHEMA: Final = 1
 SOURCES: Final = ("synthetic", "corpus:NAME", "files")
 STEP_KINDS: Final = ("rebuild", "patch", "minor", "major", "toolchain")
+ANY_STEP: Final = "any"
+VARIATIONS: Final = ("typical", "corpus")
 PAYLOADS: Final = ("full", "delta")
-CODECS: Final = ("bsdiff4",)
+CODECS: Final = (
+    "bsdiff4",
+    "detools-heatshrink",
+    "detools-crle",
+    "detools-lzma",
+    "detools-in-place-heatshrink",
+    "detools-in-place-crle",
+    "detools-in-place-lzma",
+    "hdiffpatch-lzma2",
+    "hpatchlite-tuz",
+    "zstd-patch-from",
+)
+NO_CODEC: Final = "none"
+FULL_CODECS: Final = ("full-heatshrink", "full-lzma", "full-zstd")
+PATCH_CHOICES: Final = ("newest", "population", "saving")
 SIGNATURES: Final = ("ecdsa-p256", "ed25519", "rsa-3072", "ecdsa-p384", "rsa-2048")
 CIPHERS: Final = ("aes-256", "aes-128")
 KEY_WRAPS: Final = ("ecies-p256", "x25519")
@@ -111,6 +127,16 @@ def _weekday(value: object) -> int:
     return WEEKDAYS.index(leaves.one_of(value, WEEKDAYS))
 
 
+class StepWeightsTable(Table):
+    """The table ``release.step_weights``."""
+
+    rebuild: Share = Fraction("0.124")
+    patch: Share = Fraction("0.349")
+    minor: Share = Fraction("0.189")
+    major: Share = Fraction("0.176")
+    toolchain: Share = Fraction("0.160")
+
+
 class ReleaseTable(Table):
     """The table ``release``."""
 
@@ -119,7 +145,7 @@ class ReleaseTable(Table):
     seed: Annotated[int, leaves.count(0, (1 << 64) - 1)] = 1
     size: Image = 256 * KIB
     base_size: Annotated[int | None, leaves.size(1, 64 * MIB)] = None  # as large as the newest
-    steps: list[Annotated[str, leaves.choice(*STEP_KINDS)]] = ["minor"]
+    steps: list[Annotated[str, leaves.choice(*STEP_KINDS, ANY_STEP)]] = ["minor"]
     payload: Annotated[str, leaves.choice(*PAYLOADS)] = "delta"
     codec: Annotated[str, leaves.choice(*CODECS)] = "bsdiff4"
     full_above: Share = Fraction(4, 5)
@@ -133,6 +159,11 @@ class ReleaseTable(Table):
     key_wrap: Annotated[str, leaves.choice(*KEY_WRAPS)] = "ecies-p256"
     keys: Annotated[str, leaves.choice(*KEY_STORES)] = "file"
     load_address: Annotated[int, leaves.count(0, (1 << 32) - 1)] = 0
+    variation: Annotated[str, leaves.choice(*VARIATIONS)] = "typical"
+    step_weights: StepWeightsTable = StepWeightsTable()
+    full_codec: Annotated[str, leaves.choice(NO_CODEC, *FULL_CODECS)] = NO_CODEC
+    patches: Annotated[str, leaves.choice(*PATCH_CHOICES)] = "newest"
+    patch_limit: Annotated[int, leaves.count(0, 63)] = 0
 
 
 class LinkTable(Table):

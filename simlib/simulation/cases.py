@@ -25,8 +25,7 @@ from simlib.device import DeviceConfig
 from simlib.device import layouts as device_layouts
 from simlib.device.bench import Bench
 from simlib.device.events import Boot, Confirm, Cut, Event, Install
-from simlib.device.precheck import has_room
-from simlib.device.ram import has_memory
+from simlib.device.fitness import has_room, streams
 from simlib.device.transition import Transition
 from simlib.draws import Purpose, below, blocks, draw32, threshold
 from simlib.errors import InputError, Reason
@@ -88,7 +87,7 @@ class Cases:
         self._cut_below = threshold(faults.power_cut)
         self._rows: dict[tuple[str, Event, bool], int] = {}
         self._identity: list[str] = []  # of each state number
-        self._on_request: list[bool] = []  # whether its boot loader looks at an image only when asked to
+        self._config: list[DeviceConfig] = []  # likewise
         self._start: dict[tuple[int, int], int] = {}
         self._number = {artefact.name: n for n, artefact in enumerate(release.artefacts)}
         self.artefacts = tuple(artefact.name for artefact in release.artefacts)
@@ -115,32 +114,30 @@ class Cases:
             for manifest in self._manifests
         ]
         chain = range(len(release.images))
-        self.full_of = [
-            self._number[release.full_for(target).name] if target in release.targets else NO_ROW
-            for target in chain
-        ]
         self.offer = [
             self._choose(spec.cohorts[cohort], config, recorded, target)
             for cohort, config in self.kinds
             for recorded in chain
             for target in chain
         ]
+        self.without_patch = [
+            self._choose(spec.cohorts[cohort], config, None, target)
+            for cohort, config in self.kinds
+            for target in chain
+        ]
 
-    def _choose(self, cohort: CohortSpec, config: DeviceConfig, recorded: int, target: int) -> int:
+    def _choose(self, cohort: CohortSpec, config: DeviceConfig, recorded: int | None, target: int) -> int:
+        """The number of the artefact that is offered; with `recorded` None, of the best that is no patch."""
         if target not in self._release.targets:
             return NO_ROW
         if self._spec.release.hardware and cohort.hardware not in self._spec.release.hardware:
             return NO_ROW
-        artefact = self._release.artefact_for(
-            recorded,
-            can_patch=config.download_size_bytes > 0 and device_layouts.get(config.layout).patches,
-            download_size_bytes=config.download_size_bytes,
-            target=target,
-        )
-        manifest = self._manifests[self._number[artefact.name]]
-        if artefact.kind != "full" and not has_memory(config, manifest):
-            artefact = self._release.full_for(target)
-        return self._number[artefact.name]
+        encrypted = self._release.decryption_key is not None
+        for artefact in self._release.artefacts_for(recorded, target):
+            number = self._number[artefact.name]
+            if has_room(config, self._manifests[number], encrypted=encrypted):
+                return number
+        return self._number[self._release.full_for(target).name]
 
     def start(self, kind: int, base: int) -> int:
         """The state of a device of this kind fresh from the factory, running the chain's number `base`."""
@@ -151,8 +148,7 @@ class Cases:
                 identity = self._bench.start(config, base)
             except InputError as error:
                 raise InputError(f"{self._spec.name}: cohorts.{cohort}.{error}") from None
-            on_request = device_layouts.get(config.layout).on_request
-            known = self._start[kind, base] = self._state(identity, on_request)
+            known = self._start[kind, base] = self._state(identity, config)
         return known
 
     def find_regular(self, kind: int, base: int, recorded: int) -> None:
@@ -172,7 +168,7 @@ class Cases:
             found = self.moves[self.install(state, artefact)].found
             state = self.states[found.state]
             if found.verdict == Reason.WRONG_BASE:
-                artefact = self.full_of[target]
+                artefact = self.without_patch[kind * chain + target]
             if found.verdict == Reason.NONE or in_place:
                 booted = self.moves[self.boot(state)].found
                 state = self.states[booted.state]
@@ -241,11 +237,16 @@ class Cases:
         A device stores the blob and then compares its hash, before it looks at anything in it; so whichever
         bit it is, the same is refused at the same cost. Where the boot loader looks at an image only when it
         is asked to, what is left in the storage is erased before it is read, and one bit stands for all
-        (decision 15; a test compares them). Elsewhere what is in the header counts, and it is the bit drawn.
+        (decision 15; a test compares them). Elsewhere what is in the header counts, and where a patch is
+        decoded as it arrives, how far that went: it is the bit drawn.
         """
         bits = 8 * len(self._release.artefacts[artefact].blob)
         bit = below(key, Purpose.CORRUPTION_BIT, number, bits)
-        return bit if self._every_bit or not self._on_request[state] else 0
+        config = self._config[state]
+        alike = device_layouts.get(config.layout).on_request and not streams(
+            config, self._manifests[artefact]
+        )
+        return 0 if alike and not self._every_bit else bit
 
     def _cut(self, state: int, event: Install, row: int, moment: int) -> tuple[int, int]:
         """Rows for an install and the boot after it when power is cut at `moment` / 2**32 of the two."""
@@ -282,7 +283,7 @@ class Cases:
         if known is not None:
             return known
         self._rows[start, event, cut] = len(self.moves)
-        self._state(found.state, self._on_request[self.states[start]])
+        self._state(found.state, self._config[self.states[start]])
         self.moves.append(Move(start, event, found, cut))
         self.move_state.append(self.states[found.state])
         self.move_verdict.append(REASON_CODE[found.verdict])
@@ -295,11 +296,11 @@ class Cases:
             self.progress(len(self.moves))
         return len(self.moves) - 1
 
-    def _state(self, identity: str, on_request: bool) -> int:
+    def _state(self, identity: str, config: DeviceConfig) -> int:
         number = self.states.setdefault(identity, len(self._identity))
         if number == len(self._identity):
             self._identity.append(identity)
-            self._on_request.append(on_request)
+            self._config.append(config)
             self.on_install.extend([NO_ROW] * len(self.artefacts))
             self.on_need_uj.extend([NO_ROW] * len(self.artefacts))
             self.on_boot.append(NO_ROW)

@@ -313,7 +313,7 @@ def columns_of(
         defect_uj_per_hour=[d.drain_uw * 3_600 for d in spec.defects] + [0],
         published_ms=published(spec, release),
         stone=_stones(spec, release),
-        full_of=cases.full_of,
+        without_patch=cases.without_patch,
         wire_bytes=cases.wire_bytes,
         room=cases.room,
         session_ms=session_ms,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
@@ -99,7 +100,7 @@ def prepare(
     """
     spec = dictated(scenario.spec)
     routes = routes_of(spec)
-    release = _release(spec)
+    release = _release(spec, _shares_of_bases(spec))
     for number, cohort in enumerate(spec.cohorts):
         if len(cohort.base_mix) > release.primary:
             raise InputError(
@@ -115,6 +116,9 @@ def prepare(
                 f"expected {fleet_size} as when it was run: the file has changed"
             )
     population = populate(spec, release.primary, routes, inventory)
+    if inventory is not None and _chooses_by_devices(spec.release):
+        found = np.bincount(population.base, minlength=release.primary)[: release.primary]
+        release = _release(spec, tuple(map(Fraction, reversed(found.tolist()))))
     began = time.perf_counter()
     kinds, kind = kinds_of(spec, population, release)
     if every_bit:
@@ -127,27 +131,45 @@ def prepare(
     return prepared, time.perf_counter() - began
 
 
-def _release(spec: ScenarioSpec) -> Release:
+def _chooses_by_devices(release: ReleaseSpec) -> bool:
+    return bool(release.patch_limit) and release.patches != "newest"
+
+
+def _shares_of_bases(spec: ScenarioSpec) -> tuple[Fraction, ...]:
+    """The share of the fleet that runs the firmware 1, 2, … releases behind the newest."""
+    longest = max(len(cohort.base_mix) for cohort in spec.cohorts)
+    return tuple(
+        sum((c.share * c.base_mix[n] for c in spec.cohorts if n < len(c.base_mix)), Fraction(0))
+        for n in range(longest)
+    )
+
+
+def _release(spec: ScenarioSpec, populations: tuple[Fraction, ...]) -> Release:
     """The release with everything that may be offered: in flight, on the way, and after a halt.
 
-    A synthetic one is made once for all runs of a process that ask for it.
+    `populations` are what runs 1, 2, … releases behind it, should the patches be chosen by that. A synthetic
+    one is made once for all runs of a process that ask for it.
     """
     recovery = None
     if spec.recovery.on_halt == "forward-fix":
         recovery = Recovery("forward-fix", spec.recovery.step)
     elif spec.recovery.on_halt == "rollback":
         recovery = Recovery("rollback-resigned" if spec.recovery.resign else "rollback", spec.recovery.step)
+    counted = populations if _chooses_by_devices(spec.release) else ()
     try:
         if spec.release.source != "synthetic":  # files may change between two runs
-            return build_release(spec.release, recovery=recovery, keys=open_store(spec.release.keys))
-        return _synthetic(spec.release, recovery)
+            return _built(spec.release, recovery, counted)
+        return _synthetic(spec.release, recovery, counted)
     except InputError as error:
         raise InputError(f"{spec.name}: {error}") from None
 
 
-@lru_cache(maxsize=4)
-def _synthetic(release: ReleaseSpec, recovery: Recovery | None) -> Release:
-    return build_release(release, recovery=recovery, keys=open_store(release.keys))
+def _built(release: ReleaseSpec, recovery: Recovery | None, populations: tuple[Fraction, ...]) -> Release:
+    keys = open_store(release.keys)
+    return build_release(release, recovery=recovery, keys=keys, populations=populations)
+
+
+_synthetic = lru_cache(maxsize=4)(_built)
 
 
 def _inventory(spec: ScenarioSpec, release: Release) -> Inventory | None:

@@ -7,7 +7,7 @@ import pytest
 from simlib.delta import codec_names, codec_ram_bytes
 from simlib.device import Device
 from simlib.device.bootloader import boot
-from simlib.device.precheck import has_room
+from simlib.device.fitness import has_room
 from simlib.device.ram import boot_ram, install_ram, ram_needed
 from simlib.errors import Reason
 from simlib.release import Manifest, open_manifest

@@ -303,7 +303,7 @@ def make(
         "charge_for_ms": [6 * HOUR_MS],
         "published_ms": [NEVER, 0, NEVER, NEVER],
         "stone": [0] * CHAIN,
-        "full_of": [2 * member for member in range(CHAIN)],
+        "without_patch": [2 * member for member in range(CHAIN)],
         "wire_bytes": per_artefact,
         "room": [1] * ARTEFACTS,
         "session_ms": [HOUR_MS] * ARTEFACTS,

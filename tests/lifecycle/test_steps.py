@@ -85,7 +85,7 @@ def test_a_refused_install_is_tried_again_from_the_start_and_given_up_after_the_
 def test_a_refused_base_makes_the_device_fetch_the_full_artefact(device):
     d = device(install=lambda _, artefact: "wrong base" if artefact == PATCH else "install").live()
     assert d.end == ("updated", "none")
-    assert d.fleet.artefact[0] == FULL == d.fleet.full_of[NEW]
+    assert d.fleet.artefact[0] == FULL == d.fleet.without_patch[NEW]
     assert d.fleet.bytes_down[0] == 3 * SIZE and d.fleet.bytes_wasted[0] == SIZE
 
 

@@ -315,8 +315,8 @@ def test_where_the_only_slot_is_overwritten_it_is_the_bit_drawn(smoke):
         {"faults.corruption": 1, "faults.power_cut": 0, "devices": 40, "cohorts.0.layout": "single-slot"}
     )
     cases = simulation_run.prepare(single)[0].cases
-    state = next(n for n, on_request in enumerate(cases._on_request) if not on_request)
-    full = cases.full_of[-1]
+    state = next(n for n, config in enumerate(cases._config) if config.layout == "single-slot")
+    full = cases.without_patch[-1]
     bits = {cases.moves[cases.faulty_install(key, 0, state, full)[0]].event.flip_bit for key in range(20)}
     assert len(bits) == 20
 

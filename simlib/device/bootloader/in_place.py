@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from simlib.delta import Envelope, Recipe, patch_recipe
+from simlib.delta import Envelope, Recipe, codec_traits, patch_recipe
 from simlib.device.bootloader import loader, swap
 from simlib.device.bootloader.check import check_bytes, check_candidate
 from simlib.device.bootloader.journal_plan import Make, Plan, Save, plan_for
@@ -210,7 +210,7 @@ def _make(device: Device, journal: Trailer) -> None:
                     swap.put(device.area("scratch"), spare * sector, data)
                 case Make(made, saved):
                     data = _made(device, recipe, made, dict(saved))
-                    device.meter.patch(len(data))
+                    device.meter.patch(len(data), codec_traits(envelope.codec).effort_percent)
                     swap.put(device.area("primary"), made * sector, data)
             journal.write_status_unit(number + 1)
 

@@ -1,4 +1,4 @@
-"""The pre-check and the device agree about room."""
+"""What is said of a device before a download, and what the device does, agree."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from simlib.device import DeviceConfig, new_device
-from simlib.device.precheck import has_room
+from simlib.device.fitness import has_room
 from simlib.device.updater import install
 from simlib.errors import Reason
 from simlib.release import open_manifest
