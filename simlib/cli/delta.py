@@ -1,10 +1,10 @@
-"""Commands about patches: create, apply, compare."""
+"""Commands about patches: create, apply, compare, and the codecs that there are."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -21,6 +21,20 @@ from simlib.cli.files import (
 from simlib.cli.output import say, say_json, say_table
 from simlib.errors import Reason, Refused
 
+if TYPE_CHECKING:
+    from simlib.delta import CodecComparison, Traits
+
+CODECS: Final = (
+    "bsdiff4, detools-heatshrink, detools-crle, detools-lzma, detools-in-place-heatshrink,"
+    " detools-in-place-crle, detools-in-place-lzma, hdiffpatch-lzma2, hpatchlite-tuz or zstd-patch-from; the"
+    " whole image: full-heatshrink, full-lzma or full-zstd"
+)
+"""The codecs as the help names them without loading them; a test compares this with the registry."""
+
+_NEEDS: Final = ("ram bytes", "streams", "in place", "decoder", "effort")
+_EXAMPLE_PATCH_BYTES: Final = 16 << 10
+_EXAMPLE_IMAGE_BYTES: Final = 256 << 10
+
 app = typer.Typer(help="Make, apply and compare patches.", no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -29,7 +43,7 @@ def create(
     old: Annotated[Path, typer.Argument(metavar="OLD")],
     new: Annotated[Path, typer.Argument(metavar="NEW")],
     patch: Annotated[Path, typer.Argument(metavar="PATCH")],
-    codec: Annotated[str, typer.Option(help="bsdiff4.")] = "bsdiff4",
+    codec: Annotated[str, typer.Option(help=f"{CODECS}.")] = "bsdiff4",
     force: Force = False,
 ) -> int:
     """Make the patch that turns OLD into NEW."""
@@ -83,27 +97,74 @@ def compare(
     new: Annotated[Path, typer.Argument(metavar="NEW")],
     json: Json = False,
 ) -> int:
-    """Compare each codec's patch with the full file, raw and compressed."""
+    """Compare every codec's patch with the full file: raw, and as each codec without a base makes it."""
     from simlib.delta.compare import compare as compare_codecs
 
     rows = compare_codecs(read(old, "the old file"), read(new, "the new file"))
     if json:
+        ratios = ("ratio", "ratio_lzma", "ratio_best_full")
+        say_json({"codecs": [asdict(row) | {ratio: getattr(row, ratio) for ratio in ratios} for row in rows]})
+        return 0
+    header = ("", "bytes", "of raw", "of lzma", "of best full", *_NEEDS)
+    for title, takes_base in (("patch", True), ("full", False)):
+        table = [
+            (
+                row.codec if row.applied else f"{row.codec} (does not apply)",
+                f"{row.patch_bytes:,}",
+                f"{row.ratio:.1%}",
+                f"{row.ratio_lzma:.1%}",
+                f"{row.ratio_best_full:.1%}",
+                f"{row.ram_bytes:,}",
+                *_needs(row),
+            )
+            for row in rows
+            if row.takes_base == takes_base
+        ]
+        if not takes_base:
+            raw, lzma = rows[0].full_raw_bytes, rows[0].full_lzma_bytes
+            sizes = (("raw", raw), ("zlib, level 9", rows[0].full_zlib_bytes), ("lzma, preset 9e", lzma))
+            best = rows[0].full_best_bytes
+            table += [
+                (
+                    name,
+                    f"{size:,}",
+                    f"{size / raw if raw else 0:.1%}",
+                    f"{size / lzma:.1%}",
+                    f"{size / best:.1%}",
+                )
+                + ("",) * len(_NEEDS)
+                for name, size in sizes
+            ]
+            say()
+        say_table([(title, *header[1:]), *table], indent="")
+    return 0
+
+
+@app.command("codecs")
+def codecs(json: Json = False) -> int:
+    """List the codecs and what each asks of a device, for a patch of 16 KiB to an image of 256 KiB."""
+    from simlib.delta import codec_names, codec_ram_bytes, codec_traits
+
+    traits = {name: codec_traits(name) for name in codec_names()}
+    ram = {name: codec_ram_bytes(name, _EXAMPLE_PATCH_BYTES, _EXAMPLE_IMAGE_BYTES) for name in traits}
+    if json:
         say_json(
-            {"codecs": [asdict(row) | {"ratio": row.ratio, "ratio_lzma": row.ratio_lzma} for row in rows]}
+            {"codecs": [{"codec": name, "ram_bytes": ram[name]} | asdict(of) for name, of in traits.items()]}
         )
         return 0
-    header = ("codec", "patch", "full", "full zlib", "full lzma", "of full", "of lzma")
     table = [
-        (
-            row.codec if row.applied else f"{row.codec} (does not apply)",
-            f"{row.patch_bytes:,}",
-            f"{row.full_raw_bytes:,}",
-            f"{row.full_zlib_bytes:,}",
-            f"{row.full_lzma_bytes:,}",
-            f"{row.ratio:.1%}",
-            f"{row.ratio_lzma:.1%}",
-        )
-        for row in rows
+        (name, "patch" if of.takes_base else "full", f"{ram[name]:,}", *_needs(of))
+        for name, of in traits.items()
     ]
-    say_table([header, *table], indent="")
+    say_table([("codec", "makes", *_NEEDS), *table], indent="")
     return 0
+
+
+def _needs(of: CodecComparison | Traits) -> tuple[str, ...]:
+    """The columns of what a codec asks of a device, but for its RAM."""
+    return (
+        "yes" if of.streams else "no",
+        "yes" if of.in_place else "no",
+        of.decoder,
+        f"{of.effort_percent}%",
+    )

@@ -8,9 +8,25 @@ from typing import Final
 
 from simlib.delta.bsdiff4_codec import Bsdiff4
 from simlib.delta.codec import Codec, Traits
+from simlib.delta.detools_codec import DETOOLS
+from simlib.delta.hdiffpatch_codec import HDiffPatch
+from simlib.delta.heatshrink_codec import FullHeatshrink
+from simlib.delta.hpatchlite_codec import HPatchLite
+from simlib.delta.lzma_codec import FullLzma
+from simlib.delta.zstd_codec import FULL as FULL_ZSTD
+from simlib.delta.zstd_codec import PATCH_FROM
 from simlib.errors import InputError, Reason, Refused
 
-_ALL: Final[tuple[Codec, ...]] = (Bsdiff4(),)
+_ALL: Final[tuple[Codec, ...]] = (
+    Bsdiff4(),
+    *DETOOLS,
+    HDiffPatch(),
+    HPatchLite(),
+    PATCH_FROM,
+    FullHeatshrink(),
+    FullLzma(),
+    FULL_ZSTD,
+)
 CODECS: Final = MappingProxyType[str, Codec]({codec.name: codec for codec in _ALL})
 """Every codec by its name in an envelope, in the order in which they are compared."""
 

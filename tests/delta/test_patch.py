@@ -18,6 +18,7 @@ from simlib.delta import (
     apply_patch,
     codec_names,
     codec_ram_bytes,
+    codec_traits,
     compare,
     create_patch,
     default_result_limit,
@@ -61,9 +62,17 @@ def test_any_pair_of_byte_strings_round_trips(old, middle, cuts):
         assert apply_patch(old, patch, max_result_bytes=len(new)) == new
 
 
+@pytest.mark.parametrize("codec", codec_names())
 @pytest.mark.parametrize(("old", "new"), [(b"", b""), (b"", b"new"), (b"old", b""), (b"same", b"same")])
-def test_empty_and_equal_images_round_trip(old, new):
-    assert apply_patch(old, create_patch(old, new), max_result_bytes=len(new)) == new
+def test_empty_and_equal_images_round_trip(codec, old, new):
+    assert apply_patch(old, create_patch(old, new, codec), max_result_bytes=len(new)) == new
+
+
+@pytest.mark.parametrize("codec", codec_names(takes_base=False))
+def test_a_full_image_needs_no_base(codec):
+    patch = create_patch(OLD, NEW, codec)
+    assert read_envelope(patch).base_size == 0
+    assert apply_patch(b"whatever there is", patch, max_result_bytes=len(NEW)) == NEW
 
 
 def test_the_payload_is_bsdiff4s_own_in_an_envelope_of_at_most_200_bytes():
@@ -211,20 +220,41 @@ def test_any_bytes_as_a_patch_or_as_a_sealed_payload_are_refused(data):
 def test_compare_gives_each_codec_a_row_with_the_compressed_full_images():
     rows = compare(OLD, NEW)
     assert [row.codec for row in rows] == list(codec_names())
+    best = min(len(create_patch(OLD, NEW, codec)) for codec in codec_names(takes_base=False))
     for row in rows:
         assert row.applied
         assert row.patch_bytes == len(create_patch(OLD, NEW, row.codec))
         assert row.full_raw_bytes == len(NEW)
-        assert row.patch_bytes < row.full_lzma_bytes < row.full_raw_bytes
+        assert row.full_lzma_bytes < row.full_raw_bytes
         assert row.full_zlib_bytes < row.full_raw_bytes
-        assert row.ratio < row.ratio_lzma < 1
+        assert row.full_best_bytes == best
+        assert row.ratio_best_full == row.patch_bytes / best
+        if row.takes_base:
+            assert row.ratio < row.ratio_best_full < 1
+            assert row.ratio < row.ratio_lzma < 1
+        else:
+            assert row.ratio_best_full >= 1
+    assert min(row.ratio_best_full for row in rows if not row.takes_base) == 1
+
+
+def test_compare_says_of_each_codec_what_it_asks_of_a_device():
+    for row in compare(OLD, NEW):
+        payload_size = read_envelope(create_patch(OLD, NEW, row.codec)).patch_size
+        assert row.ram_bytes == codec_ram_bytes(row.codec, payload_size, len(NEW)) > 0
+        traits = codec_traits(row.codec)
+        for trait in ("takes_base", "streams", "in_place", "decoder", "effort_percent"):
+            assert getattr(row, trait) == getattr(traits, trait)
+
+
+def test_compare_of_an_empty_image_has_no_shares_of_nothing():
+    assert {row.ratio for row in compare(OLD, b"")} == {0.0}
 
 
 def test_compare_shows_a_codec_whose_patch_does_not_apply(monkeypatch):
     import simlib.delta.bsdiff4_codec as codec
 
     monkeypatch.setattr(codec.Bsdiff4, "apply", lambda *_: bytes(len(NEW)))
-    assert [row.applied for row in compare(OLD, NEW)] == [False]
+    assert [row.codec for row in compare(OLD, NEW) if not row.applied] == ["bsdiff4"]
 
 
 def test_a_codec_that_a_manifest_makes_up_is_refused_when_asked_what_it_takes():

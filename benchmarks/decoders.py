@@ -1,0 +1,136 @@
+"""How much work the codecs' decoders are: instructions for each byte of the result, counted by callgrind.
+
+    python benchmarks/decoders.py [--chain pybricks_cityhub]
+
+Each library's own decoder, in C, takes a patch or a compressed image to the end once and three times; half
+the difference is one run without the interpreter's start. What a codec's traits say is the mean of the two
+pairs in percent of bsdiff4's, rounded. CRLE has no decoder in C here: it copies. Counts do not depend on what
+else the machine does. valgrind has to be installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import lzma
+import pickle
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from simlib.delta.registry import CODECS
+from simlib.firmware.corpus import load_corpus
+from simlib.firmware.synthetic import synthetic_chain
+
+KIB = 1 << 10
+
+
+def detools_body(payload: bytes) -> bytes:
+    """The compressed part of a sequential payload: behind a byte and the result's size."""
+    at = 1
+    while payload[at] & 0x80:
+        at += 1
+    return payload[at + 1 :]
+
+
+def decoder(name: str, old: bytes, payload: bytes) -> Callable[[], object]:
+    """What the library does to decode `payload`; imports are done before it is counted."""
+    match name:
+        case "bsdiff4":
+            import bsdiff4
+
+            return lambda: bsdiff4.patch(old, payload)
+        case "hdiffpatch-lzma2":
+            import hdiffpatch
+
+            return lambda: hdiffpatch.apply(old, payload)
+        case "hpatchlite-tuz":
+            import hdiffpatch
+
+            return lambda: hdiffpatch.apply_lite(old, payload)
+        case "zstd-patch-from" | "full-zstd":
+            import zstandard
+
+            raw = zstandard.DICT_TYPE_RAWCONTENT
+            base = zstandard.ZstdCompressionDict(old, dict_type=raw) if old else None
+            return lambda: zstandard.ZstdDecompressor(dict_data=base).decompress(payload)
+        case "full-lzma":
+            filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 128 * KIB}]
+            return lambda: lzma.decompress(payload[2:], lzma.FORMAT_RAW, filters=filters)
+        case "detools-lzma":
+            return lambda: lzma.decompress(detools_body(payload))
+    from heatshrink2 import core
+
+    window, lookahead = (11, 4) if name == "full-heatshrink" else (8, 7)
+    body = payload if name == "full-heatshrink" else detools_body(payload)[1:]
+
+    def heatshrink() -> None:
+        engine = core.Encoder(core.Reader(window_sz2=window, lookahead_sz2=lookahead))
+        engine.fill(body)
+        engine.finish()
+
+    return heatshrink
+
+
+COUNTED = (
+    "bsdiff4",
+    "detools-heatshrink",
+    "detools-lzma",
+    "hdiffpatch-lzma2",
+    "hpatchlite-tuz",
+    "zstd-patch-from",
+    "full-heatshrink",
+    "full-lzma",
+    "full-zstd",
+)
+
+
+def instructions(name: str, old: bytes, payload: bytes) -> int:
+    """Of one decoding, by callgrind."""
+    with tempfile.NamedTemporaryFile(suffix=".pickle") as file:
+        file.write(pickle.dumps((name, old, payload)))
+        file.flush()
+        counts = []
+        for times in (1, 3):
+            child = (sys.executable, __file__, "--child", file.name, str(times))
+            command = ("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *child)
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            counts.append(int(re.search(r"Collected : (\d+)", done.stderr)[1]))
+    return (counts[1] - counts[0]) // 2
+
+
+def pairs(chain: str | None) -> list[tuple[str, bytes, bytes]]:
+    """Two pairs of firmwares, near and far apart."""
+    if chain is not None:
+        images = [firmware.payload for firmware in load_corpus(chain)]
+        return [(f"{chain} {n}", images[n], images[n + 1]) for n in (0, 2)]
+    images = synthetic_chain(1, [192 * KIB] * 3, ("minor", "toolchain"))
+    return [("a minor step", images[0], images[1]), ("a toolchain step", images[1], images[2])]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--chain", help="a fetched corpus; otherwise synthetic firmware")
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        decode = decoder(*pickle.loads(Path(options.child[0]).read_bytes()))
+        for _ in range(int(options.child[1])):
+            decode()
+        return
+    for title, old, new in pairs(options.chain):
+        print(f"\n{title}: {len(new):,} bytes")
+        print(f"{'codec':<22}{'payload':>10}{'per byte':>10}{'percent':>9}")
+        whole = 0
+        for name in COUNTED:
+            base = old if CODECS[name].traits.takes_base else b""
+            payload = CODECS[name].diff(base, new)
+            count = instructions(name, base, payload)
+            whole = whole or count
+            print(f"{name:<22}{len(payload):>10,}{count / len(new):>10.1f}{count / whole:>9.0%}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""The full-lzma codec: an image compressed as MCUboot's compressed images are, and LZMA2 streams in bounds.
+
+MCUboot's imgtool (version 2.5, option ``--compression lzma2``) writes two bytes, the code of the dictionary's
+size and the properties lc, lp and pb, then a raw LZMA2 stream: dictionary 128 KiB, lc 3, lp 1, pb 2. The
+payload is that, byte for byte. Its BCJ filter for Thumb code (``lzma2armthumb``) is not used: an image here
+may be any core's.
+
+A stream is read as a file is, so much at a time, by `Lzma2Stream`, and must end where its container says.
+"""
+
+from __future__ import annotations
+
+import lzma
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from simlib.delta.codec import Recipe, Traits
+from simlib.delta.packed import damaged
+
+WHERE: Final = "full-lzma"
+DICTIONARY_BYTES: Final = 128 << 10
+LC, LP, PB = 3, 1, 2
+SMALLEST_DICTIONARY_BYTES: Final = 4096
+FEED_BYTES: Final = 1 << 16
+"""How much is handed to the decompressor, or asked of it, at a time [byte]."""
+STATE_BYTES: Final = 1024 * (4 + (3 << (LC + LP)) // 2)
+"""The decoder's tables [byte]: 4 kB and 1.5 kB times 2 to the power of lc + lp (LZMA SDK, lzma.txt,
+"Memory requirements for decompressing")."""
+TRAITS: Final = Traits(
+    takes_base=False,
+    streams=True,
+    in_place=False,
+    decoder="medium",
+    effort_percent=150,
+    source="read: imgtool 2.5 (dictionary and properties); LZMA SDK, lzma.txt and LzmaLib.h (2 to 8 kB of"
+    " code; RAM); measured: effort (benchmarks/decoders.py)",
+)
+
+
+def lzma2_ceiling(size_bytes: int) -> int:
+    """No honest stream is longer: what does not compress is stored, with 3 bytes before each 64 KiB."""
+    return size_bytes + 6 * (size_bytes // (1 << 16) + 2)
+
+
+def dictionary_code(size_bytes: int) -> int:
+    """The code of the smallest dictionary that holds so much: 4 KiB, 6 KiB, 8 KiB, 12 KiB, …"""
+    return next(code for code in range(40) if dictionary_bytes(code) >= size_bytes)
+
+
+def dictionary_bytes(code: int) -> int:
+    """The size that a code stands for [byte]."""
+    return (2 | code & 1) << (code // 2 + 11)
+
+
+class Lzma2Stream:
+    """One whole raw LZMA2 stream of a known size, decompressed as far as it is asked for.
+
+    It holds the dictionary, no larger than the stream's contents, and what it returns.
+    """
+
+    def __init__(self, stream: memoryview, size_bytes: int, dictionary_limit_bytes: int, where: str) -> None:
+        """`where` names the stream in messages.
+
+        Raises:
+            Refused: PATCH_DAMAGED when it is longer than one of `size_bytes` bytes can be.
+        """
+        ceiling = lzma2_ceiling(size_bytes)
+        if len(stream) > ceiling:
+            raise damaged(where, f"{len(stream)} bytes", f"at most {ceiling}")
+        self._stream = stream
+        self._where = where
+        self._fed = 0
+        self._room = size_bytes
+        # No distance reaches behind the stream's start, so a larger dictionary would decode nothing more.
+        dictionary = max(SMALLEST_DICTIONARY_BYTES, min(dictionary_limit_bytes, size_bytes))
+        self._engine = lzma.LZMADecompressor(
+            lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": dictionary}]
+        )
+
+    def pieces(self) -> Iterator[bytes]:
+        """All that it holds, in pieces of up to `FEED_BYTES`.
+
+        Raises:
+            Refused: PATCH_DAMAGED when it is not an LZMA2 stream, holds more or less than it should, or bytes
+                follow it.
+        """
+        while piece := self._next(min(self._room, FEED_BYTES) or 1):
+            if len(piece) > self._room:
+                raise damaged(self._where, "more bytes", "as many as are needed")
+            self._room -= len(piece)
+            yield piece
+        if self._room:
+            raise damaged(self._where, f"its end {self._room} bytes early", "as many as are needed")
+        if behind := len(self._engine.unused_data) + len(self._stream) - self._fed:
+            raise damaged(self._where, f"{behind} bytes behind the stream", "none")
+
+    def _next(self, limit_bytes: int) -> bytes:
+        """Some of the next bytes, at least one and at most the limit; none at the stream's end."""
+        while not self._engine.eof:
+            feed = b""
+            if self._engine.needs_input:
+                feed = bytes(self._stream[self._fed : self._fed + FEED_BYTES])
+                if not feed:
+                    raise damaged(self._where, "its end", "the end of an LZMA2 stream")
+                self._fed += len(feed)
+            try:
+                piece = self._engine.decompress(feed, limit_bytes)
+            except lzma.LZMAError as error:
+                raise damaged(self._where, str(error), "an LZMA2 stream") from error
+            if piece:
+                return piece
+        return b""
+
+
+@dataclass(frozen=True, slots=True)
+class FullLzma:
+    """An image as MCUboot's compressed images carry it."""
+
+    name: str = WHERE
+    traits: Traits = TRAITS
+
+    def ram_bytes(self, payload_size_bytes: int, result_size_bytes: int) -> int:
+        """The dictionary and the tables: a device takes what the header asks, whatever the sizes."""
+        return DICTIONARY_BYTES + STATE_BYTES
+
+    def diff(self, old: bytes, new: bytes) -> bytes:
+        """`new` as imgtool compresses it; `old` does not count."""
+        filters = [
+            {
+                "id": lzma.FILTER_LZMA2,
+                "preset": 9,
+                "dict_size": DICTIONARY_BYTES,
+                "lc": LC,
+                "lp": LP,
+                "pb": PB,
+            }
+        ]
+        return _HEADER + lzma.compress(new, lzma.FORMAT_RAW, filters=filters)
+
+    def apply(self, old: bytes, payload: bytes | memoryview, result_size_bytes: int) -> bytes:
+        """Decompress a payload that nobody has vouched for.
+
+        Memory is twice the result and the dictionary.
+
+        Raises:
+            Refused: PATCH_DAMAGED when it is not one header and one LZMA2 stream of so many bytes.
+        """
+        return b"".join(self.pieces(old, payload, result_size_bytes))
+
+    def pieces(
+        self, old: bytes, payload: bytes | memoryview, result_size_bytes: int
+    ) -> Iterator[bytes | memoryview]:
+        """The result in pieces of up to `FEED_BYTES`; raises as `apply` does."""
+        view = memoryview(payload)
+        header = bytes(view[: len(_HEADER)])
+        if header != _HEADER:
+            raise damaged(f"{WHERE} header", header.hex() or "nothing", _HEADER.hex())
+        stream = Lzma2Stream(view[len(_HEADER) :], result_size_bytes, DICTIONARY_BYTES, WHERE)
+        yield from stream.pieces()
+
+    def recipe(self, old_size_bytes: int, payload: bytes | memoryview, result_size_bytes: int) -> Recipe:
+        """Not to be had: the result is made of itself, not of a base."""
+        raise NotImplementedError
+
+
+_HEADER: Final = bytes((dictionary_code(DICTIONARY_BYTES), (PB * 5 + LP) * 9 + LC))
