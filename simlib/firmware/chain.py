@@ -1,7 +1,8 @@
 """The firmware chain of a release, oldest first, from wherever the scenario takes it.
 
-Synthetic firmwares are generated, those of a public corpus come from the cache, and files are read as they
-are. How they are signed and shipped is the release's business.
+Synthetic firmwares are generated, where a step is "any" of a kind drawn by the release's seed; those of a
+public corpus come from the cache, and files are read as they are. How they are signed and shipped is the
+release's business.
 """
 
 from __future__ import annotations
@@ -11,8 +12,14 @@ from pathlib import Path
 from simlib.errors import InputError
 from simlib.firmware.corpus import load_corpus
 from simlib.firmware.firmware import Firmware
-from simlib.firmware.synthetic import release_versions, synthetic_chain
-from simlib.firmware.synthetic.evolution import KINDS
+from simlib.firmware.kept import kept
+from simlib.firmware.synthetic import (
+    KINDS,
+    corpus_like_chain,
+    drawn_steps,
+    release_versions,
+    synthetic_chain,
+)
 from simlib.firmware.version import Version
 from simlib.scenario.model import ReleaseSpec
 
@@ -61,9 +68,11 @@ def load_chain_and_fix(spec: ReleaseSpec, step: str) -> tuple[Firmware, ...]:
 
 def _synthetic(spec: ReleaseSpec, *fixes: str) -> tuple[Firmware, ...]:
     """The chain, and behind it a firmware of the newest's size for each kind of step in `fixes`."""
-    steps = (*spec.steps, *fixes)
+    weights = {kind: getattr(spec.step_weights, kind) for kind in KINDS}
+    steps = drawn_steps(spec.seed, (*spec.steps, *fixes), weights)
     sizes = [spec.base_size_bytes] * len(spec.steps) + [spec.size_bytes] * (1 + len(fixes))
-    payloads = synthetic_chain(spec.seed, sizes, steps)
+    make = corpus_like_chain if spec.variation == "corpus" else synthetic_chain
+    payloads = kept((spec.variation, spec.seed, sizes, steps), lambda: make(spec.seed, sizes, steps))
     versions = release_versions(steps)
     return tuple(Firmware(str(v), v, payload) for v, payload in zip(versions, payloads, strict=True))
 

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from simlib.firmware.synthetic.evolution import KINDS
-from simlib.firmware.synthetic.releases import release_versions, synthetic_chain
+from simlib.firmware.synthetic.history import WEIGHTS, History, drawn_steps, synthetic_history
+from simlib.firmware.synthetic.kinds import KINDS
+from simlib.firmware.synthetic.releases import corpus_like_chain, release_versions, synthetic_chain
 
-__all__ = ["KINDS", "release_versions", "synthetic_chain"]
+__all__ = [
+    "KINDS",
+    "WEIGHTS",
+    "History",
+    "corpus_like_chain",
+    "drawn_steps",
+    "release_versions",
+    "synthetic_chain",
+    "synthetic_history",
+]

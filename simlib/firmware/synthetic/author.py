@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simlib.draws import Stream
+from simlib.firmware.synthetic.habits import Habits
+from simlib.firmware.synthetic.passages import echoed, in_sequences
 from simlib.firmware.synthetic.program import DataObject, Function, Op
 from simlib.firmware.synthetic.quantiles import block_below, lognormal_table, pick, zipf_table
 from simlib.firmware.synthetic.vocabulary import (
@@ -34,9 +36,6 @@ SHORTEST: Final = 3
 IDIOM_EXPONENT: Final = "0.8"
 LEXICON_EXPONENT: Final = "0.5"
 LENGTH_MU, LENGTH_SIGMA = "3.3", "0.8"
-PER_MILLE_CALL, PER_MILLE_LITERAL, PER_MILLE_IDIOM = 70, 60, 150
-PERCENT_RANKED: Final = 65
-"""Of the single instructions, how many come from the ranked vocabulary; the others are seldom alike."""
 PERCENT_LOCAL: Final = 40
 """Of the calls, how many stay among the neighbouring functions; the others go to popular ones."""
 POPULAR: Final = 512
@@ -50,6 +49,7 @@ def write_ops(
     near: NDArray[np.int64],
     functions: NDArray[np.int64],
     data: NDArray[np.int64],
+    habits: Habits,
 ) -> NDArray[np.int64]:
     """One operation for each entry of `near`, the index in `functions` of the function it is written for.
 
@@ -57,10 +57,12 @@ def write_ops(
     """
     count = len(near)
     kind_draw = block_below(stream, count, 1000)
-    literal_from = PER_MILLE_CALL
-    idiom_from = literal_from + PER_MILLE_LITERAL
-    word_from = idiom_from + PER_MILLE_IDIOM
-    ranked = block_below(stream, count, 100) < PERCENT_RANKED
+    literal_from = habits.per_mille_call
+    idiom_from = literal_from + habits.per_mille_literal
+    word_from = idiom_from + habits.per_mille_idiom
+    if habits.per_mille_sequence:
+        kind_draw = in_sequences(stream, kind_draw, habits)
+    ranked = block_below(stream, count, 100) < habits.percent_ranked
     rank_draws = stream.block(count)
 
     words = pick(zipf_table(WORDS, WORD_EXPONENT), rank_draws)
@@ -83,7 +85,8 @@ def write_ops(
         np.int64(Op.ADDRESS) << 32 | address,
     )
     ops = np.where(kind_draw < idiom_from, literal, ops)
-    return np.where(kind_draw < literal_from, np.int64(Op.CALL) << 32 | callee, ops)
+    ops = np.where(kind_draw < literal_from, np.int64(Op.CALL) << 32 | callee, ops)
+    return echoed(stream, ops, habits) if habits.per_mille_echo else ops
 
 
 def write_functions(
@@ -91,13 +94,14 @@ def write_functions(
     symbols: NDArray[np.int64],
     functions: NDArray[np.int64],
     data: NDArray[np.int64],
+    habits: Habits,
 ) -> tuple[Function, ...]:
     """New functions with these symbols, which are the last ones of `functions`."""
     count = len(symbols)
     lengths = 1 + pick(lognormal_table(LENGTH_MU, LENGTH_SIGMA, LONGEST), stream.block(count))
     lengths = np.maximum(lengths, SHORTEST)
     first = len(functions) - count
-    ops = write_ops(stream, np.repeat(np.arange(first, len(functions)), lengths), functions, data)
+    ops = write_ops(stream, np.repeat(np.arange(first, len(functions)), lengths), functions, data, habits)
     ends = np.cumsum(lengths)
     frame = block_below(stream, count, FRAMES)
     ops[ends - lengths] = WORDS + frame
@@ -124,10 +128,27 @@ def write_strings(stream: Stream, symbols: Sequence[int], vocabulary: Vocabulary
 
 
 def write_tables(
-    stream: Stream, symbols: Sequence[int], functions: NDArray[np.int64]
+    stream: Stream, symbols: Sequence[int], functions: NDArray[np.int64], habits: Habits
 ) -> tuple[DataObject, ...]:
-    """New tables with these symbols: curves, records, dispatch tables and, one in ten, noise."""
-    return tuple(_write_table(stream, symbol, functions) for symbol in symbols)
+    """New tables with these symbols: curves, records, dispatch tables and, one in ten, noise.
+
+    By habit, some are dictionaries instead: a key and an address in every eight bytes.
+    """
+    percent = habits.percent_dictionaries
+    return tuple(
+        _write_dictionary(stream, symbol, functions)
+        if percent and stream.below(100) < percent
+        else _write_table(stream, symbol, functions)
+        for symbol in symbols
+    )
+
+
+def _write_dictionary(stream: Stream, symbol: int, functions: NDArray[np.int64]) -> DataObject:
+    entries = 8 + stream.below(56)
+    rows = np.zeros((entries, 2), dtype="<u4")
+    rows[:, 0] = 8 * block_below(stream, entries, 64) + 6
+    values = functions[block_below(stream, entries, len(functions))].tolist()
+    return DataObject(symbol, rows.tobytes(), tuple((8 * i + 4, value) for i, value in enumerate(values)))
 
 
 def _write_table(stream: Stream, symbol: int, functions: NDArray[np.int64]) -> DataObject:

@@ -3,7 +3,8 @@
 Each function starts on a word and ends with its literal pool. Calls become BL with the distance between
 caller and callee, literals become absolute addresses, so both move when code before them grows. The image
 has exactly the size asked for: a calibration curve in front of the build stamps takes up the rest, its
-content the same at every length.
+content the same at every length. Gaps of erased flash (0xFF) may part the sections, as they do in a dump of
+a flash whose linker script starts each section on a sector.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from simlib.firmware.synthetic.habits import Habits
 from simlib.firmware.synthetic.program import Build, DataObject, Function, Op, Program, flatten
 from simlib.firmware.synthetic.vocabulary import Vocabulary
 from simlib.firmware.thumb import LDR_NARROW_RANGE_BYTES, NOP, encode_bls
@@ -24,12 +26,14 @@ LINK_ADDRESS: Final = 0xC200
 STACK_TOP: Final = 0x2004_0000
 HANDLERS: Final = 63
 """Exception handlers in the vector table, behind the initial stack pointer."""
+ERASED: Final = b"\xff"
 VERSION_BYTES: Final = 48
 IDENTITY_BYTES: Final = 60
 """The commit in hexadecimal (40) and the build id (20)."""
-STAMP_BYTES: Final = 4
 MODULE_FUNCTIONS: Final = 64
 """Functions in a module; every module has a stamp of its build."""
+SECTOR_BYTES: Final = 4096
+"""Of the flash: where a section behind a gap starts."""
 
 _VECTORS_BYTES: Final = 4 * (1 + HANDLERS)
 _CODE_LIMIT: Final = LDR_NARROW_RANGE_BYTES // 2
@@ -94,53 +98,70 @@ def program_size_bytes(program: Program, vocabulary: Vocabulary) -> int:
         + int(function_sizes_bytes(program.functions, vocabulary).sum())
         + data_size_bytes(program.tables)
         + data_size_bytes(program.strings)
-        + stamps_size_bytes(len(program.functions))
+        + stamps_size_bytes(len(program.functions), vocabulary.habits)
         + VERSION_BYTES
         + IDENTITY_BYTES
     )
 
 
-def stamps_size_bytes(functions: int) -> int:
+def stamps_size_bytes(functions: int, habits: Habits) -> int:
     """The size of the build stamps of a program with so many functions."""
-    return STAMP_BYTES * (functions // MODULE_FUNCTIONS + 1)
+    return habits.stamp_bytes * (functions // MODULE_FUNCTIONS + 1)
 
 
 def _word_up(size: int) -> int:
     return (size + 3) // 4 * 4
 
 
-def link(program: Program, build: Build, size_bytes: int, vocabulary: Vocabulary) -> tuple[bytes, LinkMap]:
-    """The image of exactly `size_bytes`, and its map.
+def link(
+    program: Program, build: Build, size_bytes: int, vocabulary: Vocabulary, gap_bytes: int = 0
+) -> tuple[bytes, LinkMap]:
+    """The image of exactly `size_bytes`, `gap_bytes` of them in gaps between its sections, and its map.
 
     Raises ValueError if the program is larger than that.
     """
-    spare = size_bytes - program_size_bytes(program, vocabulary)
+    spare = size_bytes - gap_bytes - program_size_bytes(program, vocabulary)
     if spare < 0:
-        raise ValueError(f"program: found {-spare} byte too many for {size_bytes}")
+        raise ValueError(f"program: found {-spare} byte too many for {size_bytes} less {gap_bytes}")
     measured = _measure(program.functions, vocabulary)
     starts = _VECTORS_BYTES + 2 * (np.cumsum(measured.sizes) - measured.sizes)
     code_end = _VECTORS_BYTES + 2 * int(measured.sizes.sum())
     addresses = np.zeros(program.symbols, dtype=np.int64)
     addresses[program.function_symbols()] = LINK_ADDRESS + starts + 1  # bit 0 says Thumb
-    tables_end = _place(program.tables, code_end, addresses)
-    strings_end = _place(program.strings, tables_end, addresses)
+    before_tables = _gap(code_end, gap_bytes // 3, gap_bytes)
+    tables_end = _place(program.tables, code_end + before_tables, addresses)
+    before_strings = _gap(tables_end, gap_bytes // 3, gap_bytes - before_tables)
+    strings_end = _place(program.strings, tables_end + before_strings, addresses)
+    before_stamps = gap_bytes - before_tables - before_strings
 
     vectors = np.concatenate([[STACK_TOP], addresses[list(program.vectors)]]).astype("<u4")
-    code, call_sites, callees = _emit_code(program.functions, measured, addresses, vocabulary)
+    code, call_sites, callees = _emit_code(program, measured, addresses, vocabulary)
     curve = (np.arange(spare // 2 + 1, dtype=np.int64) * 13 & 0xFFFF).astype("<u2").tobytes()[:spare]
     image = b"".join(
         (
             vectors.tobytes(),
             code,
+            ERASED * before_tables,
             _emit_data(program.tables, addresses),
+            ERASED * before_strings,
             _emit_data(program.strings, addresses),
             curve,
-            build.stamps[: stamps_size_bytes(len(program.functions))],
+            ERASED * before_stamps,
+            build.stamps[: stamps_size_bytes(len(program.functions), vocabulary.habits)],
             build.version.encode().ljust(VERSION_BYTES, b"\0"),
             build.identity,
         )
     )
     return image, LinkMap(starts, _VECTORS_BYTES + call_sites, callees, (strings_end, strings_end + spare))
+
+
+def _gap(end: int, wanted: int, left: int) -> int:
+    """The length of a gap of about `wanted` up to a sector's start; of what is `left` if that is too much."""
+    to_sector = -(LINK_ADDRESS + end) % SECTOR_BYTES
+    gap = to_sector + wanted // SECTOR_BYTES * SECTOR_BYTES
+    if gap <= left:
+        return gap
+    return to_sector if to_sector <= left else 0
 
 
 def _place(items: Sequence[DataObject], start: int, addresses: NDArray[np.int64]) -> int:
@@ -163,7 +184,7 @@ def _emit_data(items: Sequence[DataObject], addresses: NDArray[np.int64]) -> byt
 
 
 def _emit_code(
-    functions: Sequence[Function],
+    program: Program,
     measured: _Measured,
     addresses: NDArray[np.int64],
     vocabulary: Vocabulary,
@@ -173,7 +194,7 @@ def _emit_code(
     function_at = np.cumsum(measured.sizes) - measured.sizes
     running = np.cumsum(widths) - widths
     at = function_at[owner] + running - running[measured.first][owner]
-    registers = np.array([function.registers for function in functions], dtype=np.int64)[owner]
+    registers = np.array([function.registers for function in program.functions], dtype=np.int64)[owner]
     out = np.full(int(measured.sizes.sum()), NOP, dtype="<u2")
 
     chosen = np.flatnonzero(kind == Op.WORD)
@@ -199,7 +220,10 @@ def _emit_code(
     number = order - np.searchsorted(users, users)  # of the literal within its function
     pool = function_at[users] + measured.code[users] + 2 * number
     symbolic = kind[chosen] == Op.ADDRESS
-    word = np.where(symbolic, addresses[np.where(symbolic, value[chosen], 0)], value[chosen])
+    loaded = value[chosen]
+    if program.constants:
+        loaded = np.array(program.constants, dtype=np.int64)[np.where(symbolic, 0, loaded)]
+    word = np.where(symbolic, addresses[np.where(symbolic, value[chosen], 0)], loaded)
     out[pool], out[pool + 1] = word & 0xFFFF, word >> 16
     reach = 2 * (pool - ((at[chosen] + 2) & ~1))  # from Align(PC, 4)
     target = (value[chosen] * 5 + registers[chosen]) & 7

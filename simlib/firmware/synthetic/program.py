@@ -62,6 +62,7 @@ class Program:
     strings: tuple[DataObject, ...]
     vectors: tuple[int, ...]
     symbols: int  # symbols given out so far; the next one is this number
+    constants: tuple[int, ...] = ()  # what a load of a constant gives, by its value; none: the value itself
 
     def function_symbols(self) -> NDArray[np.int64]:
         """Symbols of the functions, in link order."""
@@ -116,4 +117,5 @@ def without(program: Program, dropped: set[int]) -> Program:
         strings=still(program.strings),
         vectors=tuple(int(heirs[symbol]) for symbol in program.vectors),
         symbols=program.symbols,
+        constants=program.constants,
     )

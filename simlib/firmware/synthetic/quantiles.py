@@ -15,7 +15,7 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from simlib.draws import CERTAIN, Stream
+from simlib.draws import CERTAIN, GOLDEN, Stream, mix64_array
 
 _DIGITS = 34
 
@@ -69,6 +69,12 @@ def pick(table: NDArray[np.uint64], draws: NDArray[np.uint64]) -> NDArray[np.int
 def block_below(stream: Stream, count: int, span: int) -> NDArray[np.int64]:
     """The next `count` draws of `stream`, each in [0, span)."""
     return (stream.block(count) * np.uint64(span) >> np.uint64(32)).astype(np.int64)
+
+
+def alike(stream: Stream, about: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """A 32-bit draw for each entry, the same for equal entries; two draws of `stream` decide on all."""
+    salt = np.uint64(stream.u32() << 32 | stream.u32())
+    return mix64_array(about.astype(np.uint64) * np.uint64(GOLDEN) + salt) >> np.uint64(32)
 
 
 def sample(stream: Stream, population: int, count: int) -> NDArray[np.int64]:

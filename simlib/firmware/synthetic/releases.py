@@ -2,14 +2,16 @@
 
 Every member is a pure function of the seed, its own and the older sizes, and the steps before it: what
 follows in a chain does not change what came first. Purposes of draws are apart for each release and each
-part of its work.
+part of its work. A chain is made in one of two ways: `synthetic_chain` does at each step what its kind does
+in the middle, `corpus_like_chain` varies as public releases do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from enum import IntEnum
+from fractions import Fraction
 from typing import Final
 
 import numpy as np
@@ -17,7 +19,9 @@ import numpy as np
 from simlib.draws import Stream
 from simlib.errors import InputError
 from simlib.firmware.synthetic.author import write_functions, write_strings, write_tables
-from simlib.firmware.synthetic.evolution import KINDS, add_data, add_functions, evolve
+from simlib.firmware.synthetic.evolution import add_data, add_functions, evolve
+from simlib.firmware.synthetic.habits import CORPUS, TYPICAL, Habits
+from simlib.firmware.synthetic.kinds import KINDS, Work, corpus_work, typical_work
 from simlib.firmware.synthetic.linker import (
     HANDLERS,
     LinkMap,
@@ -33,18 +37,37 @@ from simlib.firmware.version import Version
 
 SMALLEST_BYTES: Final = 64 << 10
 LARGEST_BYTES: Final = 1 << 20
+LARGEST_GAPS: Final = Fraction(1, 2)
+NO_GAPS: Final = Fraction(0)
 
-PER_MILLE_STRINGS, PER_MILLE_TABLES = 80, 132
 SPARE_PER_MILLE, SPARE_LARGEST_PER_MILLE = 10, 30
 """How much of an image the fill takes after a fit, and what is left alone."""
-_PURPOSE: Final = 0x46575300
+PURPOSE: Final = 0x46575300
+COMMIT_BYTES: Final = 40
+_ALL: Final = 1000
 
 
-class _Part(IntEnum):
+class Part(IntEnum):
+    """What of a release a stream of draws is for."""
+
     VOCABULARY = 0
     SOURCE = 1
     FIT = 2
     BUILD = 3
+    KIND = 4
+    SIZE = 5
+
+
+@dataclass(frozen=True)
+class Variation:
+    """How a chain is made: `work` says what a release of a kind does, with the first draws of its source."""
+
+    habits: Habits
+    work: Callable[[str, Stream], Work]
+
+
+TYPICAL_CHAIN: Final = Variation(TYPICAL, typical_work)
+CORPUS_LIKE: Final = Variation(CORPUS, corpus_work)
 
 
 def release_versions(steps: Sequence[str]) -> tuple[Version, ...]:
@@ -78,52 +101,97 @@ def synthetic_chain(seed: int, sizes: Sequence[int], steps: Sequence[str]) -> tu
     return tuple(image for image, _ in linked_chain(seed, sizes, steps))
 
 
-def linked_chain(seed: int, sizes: Sequence[int], steps: Sequence[str]) -> tuple[tuple[bytes, LinkMap], ...]:
-    """`synthetic_chain` with the link map of each firmware."""
+def corpus_like_chain(
+    seed: int, sizes: Sequence[int], steps: Sequence[str], *, gaps: Fraction = NO_GAPS
+) -> tuple[bytes, ...]:
+    """`synthetic_chain` of a project with the habits, and with steps as varied as those, of public projects.
+
+    `gaps` is the share of each image that is erased flash between its sections.
+
+    Raises as `synthetic_chain` does, and InputError for a share of gaps outside 0 to 1/2.
+    """
+    chain = linked_chain(seed, sizes, steps, variation=CORPUS_LIKE, gaps=gaps)
+    return tuple(image for image, _ in chain)
+
+
+def linked_chain(
+    seed: int,
+    sizes: Sequence[int],
+    steps: Sequence[str],
+    *,
+    variation: Variation = TYPICAL_CHAIN,
+    gaps: Fraction = NO_GAPS,
+) -> tuple[tuple[bytes, LinkMap], ...]:
+    """Either chain with the link map of each firmware."""
     if len(sizes) != len(steps) + 1:
         raise InputError(f"sizes: found {len(sizes)} for {len(steps)} steps, expected one more than steps")
     for size in sizes:
         if not SMALLEST_BYTES <= size <= LARGEST_BYTES:
             raise InputError(f"size: found {size} byte, expected {SMALLEST_BYTES} to {LARGEST_BYTES}")
-    words = vocabulary(seed, _PURPOSE + _Part.VOCABULARY)
+    if not 0 <= gaps <= LARGEST_GAPS:
+        raise InputError(f"gaps: found {gaps} of the image, expected 0 to {LARGEST_GAPS}")
+    words = vocabulary(seed, PURPOSE + Part.VOCABULARY, variation.habits)
     versions = release_versions(steps)
-    program = _first_program(sizes[0], _stream(seed, 0, _Part.SOURCE), words)
+    gap_bytes = [int(size * gaps) for size in sizes]
+    program = _first_program(sizes[0] - gap_bytes[0], stream(seed, 0, Part.SOURCE), words)
     images = []
-    for release, size in enumerate(sizes):
+    renewed, built = _ALL, None
+    for release, (size, gap) in enumerate(zip(sizes, gap_bytes, strict=True)):
         if release:
-            kind = KINDS[steps[release - 1]]
-            program = evolve(program, kind, _stream(seed, release, _Part.SOURCE), words)
-        program = _fit(program, size, _stream(seed, release, _Part.FIT), words)
-        build = _build(versions[release], len(program.functions), _stream(seed, release, _Part.BUILD))
-        images.append(link(program, build, size, words))
+            draws = stream(seed, release, Part.SOURCE)
+            work = variation.work(steps[release - 1], draws)
+            program = evolve(program, work, draws, words)
+            renewed = work.renewed_per_mille
+        program = _fit(program, size - gap, stream(seed, release, Part.FIT), words)
+        fresh = stream(seed, release, Part.BUILD)
+        build = _build(versions[release], len(program.functions), fresh, words.habits)
+        if built and renewed < _ALL:
+            build = _rebuilt(built, build, renewed, fresh, words.habits)
+        built = build
+        images.append(link(program, build, size, words, gap))
     return tuple(images)
 
 
-def _stream(seed: int, release: int, part: _Part) -> Stream:
-    return Stream(seed, _PURPOSE + (release << 4) + part)
+def stream(seed: int, release: int, part: Part) -> Stream:
+    """The draws for one part of one release."""
+    return Stream(seed, PURPOSE + (release << 4) + part)
 
 
-def _build(version: Version, functions: int, stream: Stream) -> Build:
+def _build(version: Version, functions: int, stream: Stream, habits: Habits) -> Build:
     commit = stream.block(5).astype("<u4").tobytes().hex().encode()
     identity = commit + stream.block(5).astype("<u4").tobytes()
-    stamps = stream.block(stamps_size_bytes(functions) // 4).astype("<u4").tobytes()
+    stamps = stream.block(stamps_size_bytes(functions, habits) // 4).astype("<u4").tobytes()
     return Build(f"simlib synthetic {version}", identity, stamps)
+
+
+def _rebuilt(old: Build, new: Build, per_mille: int, stream: Stream, habits: Habits) -> Build:
+    """A build of the commit of `old` that compiled only some modules again; the others keep their stamps."""
+    width = habits.stamp_bytes
+    modules = len(new.stamps) // width
+    renewed = block_below(stream, modules, _ALL) < per_mille
+    stamps = b"".join(
+        (new if again else old).stamps[at : at + width]
+        for at, again in zip(range(0, len(new.stamps), width), renewed.tolist(), strict=True)
+    )
+    return replace(new, identity=old.identity[:COMMIT_BYTES] + new.identity[COMMIT_BYTES:], stamps=stamps)
 
 
 def _first_program(size: int, stream: Stream, words: Vocabulary) -> Program:
     """A program of about `size` byte with the usual shares of code, strings and tables."""
-    strings = size * PER_MILLE_STRINGS // 1000 // 30
-    tables = size * PER_MILLE_TABLES // 1000 // 300
-    functions = size * (1000 - PER_MILLE_STRINGS - PER_MILLE_TABLES) // 1000 // 122
+    habits = words.habits
+    strings = size * habits.per_mille_strings // 1000 // 30
+    tables = size * habits.per_mille_tables // 1000 // 300
+    functions = size * (1000 - habits.per_mille_strings - habits.per_mille_tables) // 1000 // 122
     code = np.arange(functions, dtype=np.int64)
     data = np.arange(functions, functions + strings + tables, dtype=np.int64)
     names = data.tolist()
     return Program(
-        functions=write_functions(stream, code, code, data),
-        tables=write_tables(stream, names[strings:], code),
+        functions=write_functions(stream, code, code, data, habits),
+        tables=write_tables(stream, names[strings:], code, habits),
         strings=write_strings(stream, names[:strings], words),
         vectors=tuple(block_below(stream, HANDLERS, functions).tolist()),
         symbols=functions + strings + tables,
+        constants=tuple(words.constants.tolist()) if habits.placed_constants else (),
     )
 
 
@@ -150,7 +218,7 @@ def _grow(program: Program, more_bytes: int, stream: Stream, words: Vocabulary) 
     count = max(more_bytes * functions // program_size_bytes(program, words), 1)
     strings = len(program.strings) * count // functions
     tables = len(program.tables) * count // functions
-    return add_functions(add_data(program, strings, tables, stream, words), count, stream)
+    return add_functions(add_data(program, strings, tables, stream, words), count, stream, words.habits)
 
 
 def _shrink(program: Program, fewer_bytes: int, stream: Stream, words: Vocabulary) -> Program:

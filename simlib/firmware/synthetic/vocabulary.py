@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simlib.draws import Stream
+from simlib.firmware.synthetic.habits import TYPICAL, Habits
 from simlib.firmware.synthetic.quantiles import block_below, pick, zipf_table
 from simlib.firmware.thumb import rename_registers
 
@@ -24,8 +25,9 @@ WORD_EXPONENT: Final = "1.1"
 FRAMES: Final = 16
 """Prologues and as many epilogues, kept behind the ranked words."""
 IDIOMS: Final = 500
-IDIOM_LONGEST: Final = 6
 CONSTANTS: Final = 400
+RAM, PERIPHERALS = 0x2000_0000, 0x4000_0000
+"""Where variables and registers of peripherals lie (Armv7-M ARM, B3.1); constants are either."""
 LEXICON: Final = 600
 
 # (base, operand bits) of 16-bit formats, repeated in proportion to how common they are in compiled code
@@ -73,6 +75,7 @@ class Vocabulary:
     idiom_widths: NDArray[np.int64]
     constants: NDArray[np.int64]
     lexicon: tuple[str, ...]
+    habits: Habits
 
 
 def instructions(stream: Stream, count: int) -> NDArray[np.int64]:
@@ -82,8 +85,8 @@ def instructions(stream: Stream, count: int) -> NDArray[np.int64]:
 
 
 @lru_cache(maxsize=8)
-def vocabulary(seed: int, purpose: int) -> Vocabulary:
-    """The vocabulary of `seed`."""
+def vocabulary(seed: int, purpose: int, habits: Habits = TYPICAL) -> Vocabulary:
+    """The vocabulary of `seed` in a project with these habits."""
     stream = Stream(seed, purpose)
     drawn = instructions(stream, 4 * WORDS)
     _, first = np.unique(drawn, return_index=True)
@@ -92,12 +95,12 @@ def vocabulary(seed: int, purpose: int) -> Vocabulary:
     frames = np.concatenate([0xB500 | lists, 0xBD00 | lists])  # PUSH {…, LR} and the matching POP {…, PC}
     words = np.concatenate([ranked, frames]).astype(np.uint16)
 
-    widths = 2 + block_below(stream, IDIOMS, IDIOM_LONGEST - 1)
+    widths = 2 + block_below(stream, IDIOMS, habits.idiom_longest - 1)
     ranks = pick(zipf_table(WORDS, WORD_EXPONENT), stream.block(int(widths.sum())))
     idioms = words[ranks]
 
-    ram = 0x2000_0000 + 4 * block_below(stream, CONSTANTS // 2, 1 << 14)
-    peripheral = block_below(stream, CONSTANTS - CONSTANTS // 2, 48) * 0x1000 + 0x4000_0000
+    ram = RAM + 4 * block_below(stream, CONSTANTS // 2, 1 << 14)
+    peripheral = block_below(stream, CONSTANTS - CONSTANTS // 2, 48) * 0x1000 + PERIPHERALS
     registers = 4 * block_below(stream, len(peripheral), 256)
     syllables = block_below(stream, 4 * LEXICON, len(_SYLLABLES)).reshape(LEXICON, 4)
     counts = 1 + block_below(stream, LEXICON, 4)
@@ -111,4 +114,5 @@ def vocabulary(seed: int, purpose: int) -> Vocabulary:
             "".join(_SYLLABLES[i] for i in row[:count])
             for row, count in zip(syllables.tolist(), counts.tolist(), strict=True)
         ),
+        habits=habits,
     )
