@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from simlib.cli.delta_plan import plan
 from simlib.cli.files import (
     Force,
     Json,
@@ -36,6 +37,7 @@ _EXAMPLE_PATCH_BYTES: Final = 16 << 10
 _EXAMPLE_IMAGE_BYTES: Final = 256 << 10
 
 app = typer.Typer(help="Make, apply and compare patches.", no_args_is_help=True, rich_markup_mode=None)
+app.command("plan")(plan)
 
 
 @app.command("create")

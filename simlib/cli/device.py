@@ -11,6 +11,8 @@ import typer
 
 from simlib.cli.files import Force, Json, check_file, if_given, refuse_existing, size, whole_number, write
 from simlib.cli.flash_options import (
+    Codec,
+    DownloadSize,
     Encrypted,
     ErasedValue,
     Payload,
@@ -40,10 +42,12 @@ def update(
     new: Annotated[Path, typer.Option("--to", help="Raw binary, or signed image with --key.")],
     layout: Annotated[str, typer.Option(help="How the boot loader uses the flash.")] = "swap-move",
     payload: Payload = "full",
+    codec: Codec = None,
     encrypted: Encrypted = False,
     key: Annotated[Path | None, typer.Option(help="Key of signed images, private or public, PEM.")] = None,
     sector_size: SectorSize = "4096",
     slot_size: SlotSize = None,
+    download_size: DownloadSize = None,
     write_size: WriteSize = "4",
     erased_value: ErasedValue = "0xFF",
     secondary_size: Annotated[str, typer.Option(help="Size of the second slot; 0: its layout's.")] = "0",
@@ -70,9 +74,11 @@ def update(
     options = UpdateOptions(
         layout=layout,
         payload=payload,
+        codec=codec,
         encrypted=encrypted,
         sector_size_bytes=flash_size(sector_size, "--sector-size"),
         slot_size_bytes=if_given(flash_size, slot_size, "--slot-size"),
+        download_size_bytes=if_given(flash_size, download_size, "--download-size"),
         write_size_bytes=size(write_size, "--write-size"),
         erased_value=whole_number(erased_value, "--erased-value"),
         secondary_size_bytes=flash_size(secondary_size, "--secondary-size"),
@@ -95,6 +101,8 @@ def update(
         "booted_version": result.booted_version,
         "outcome": result.outcome.value,
         "reason": result.reason.value,
+        "codec": result.codec,
+        "wire_bytes": result.wire_bytes,
         "flash_ops": result.flash_ops,
         "erases": result.erases,
         "bytes_written": result.bytes_written,

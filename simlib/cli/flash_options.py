@@ -12,11 +12,18 @@ from simlib.errors import InputError
 LARGEST_SLOT_BYTES: Final = 64 << 20
 """The whole flash is held in memory; the slots of connected devices are a fraction of this."""
 
-Payload: TypeAlias = Annotated[str, typer.Option(help="full or delta.")]
+Payload: TypeAlias = Annotated[str, typer.Option(help="full, delta or compressed.")]
+Codec: TypeAlias = Annotated[
+    str | None, typer.Option(help="How it is written; default: bsdiff4, or full-lzma if compressed.")
+]
 Encrypted: TypeAlias = Annotated[bool, typer.Option("--encrypted", help="Encrypt what is sent.")]
 SectorSize: TypeAlias = Annotated[str, typer.Option(help="Erase unit of the flash.")]
 SlotSize: TypeAlias = Annotated[
     str | None, typer.Option(help="Size of a slot; default: the least that will do.")
+]
+DownloadSize: TypeAlias = Annotated[
+    str | None,
+    typer.Option(help="Size of the download partition, 0: none; default: the least that will do."),
 ]
 WriteSize: TypeAlias = Annotated[str, typer.Option(help="Write unit of the flash.")]
 ErasedValue: TypeAlias = Annotated[str, typer.Option(help="What an erased byte reads, 0xFF or 0x00.")]

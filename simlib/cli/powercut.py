@@ -9,6 +9,8 @@ import typer
 
 from simlib.cli.files import Json, if_given, size, whole_number
 from simlib.cli.flash_options import (
+    Codec,
+    DownloadSize,
     Encrypted,
     ErasedValue,
     Payload,
@@ -30,6 +32,7 @@ def powercut(
     layout: Annotated[str, typer.Option(help="How the boot loader uses the flash, as swap-move.")],
     image_size: Annotated[str, typer.Option(help="Size of the synthetic firmwares.")],
     payload: Payload = "full",
+    codec: Codec = None,
     encrypted: Encrypted = False,
     tear: Annotated[str, typer.Option(help="What a cut leaves: none, partial, garbage, or all.")] = "all",
     second_cut: Annotated[
@@ -37,6 +40,7 @@ def powercut(
     ] = "none",
     sector_size: SectorSize = "4096",
     slot_size: SlotSize = None,
+    download_size: DownloadSize = None,
     write_size: WriteSize = "4",
     erased_value: ErasedValue = "0xFF",
     counter_store: Annotated[
@@ -55,11 +59,13 @@ def powercut(
         layout=layout,
         image_size_bytes=size(image_size, "--image-size"),
         payload=payload,
+        codec=codec,
         encrypted=encrypted,
         tear=tear,
         second_cuts=_second_cuts(second_cut),
         sector_size_bytes=flash_size(sector_size, "--sector-size"),
         slot_size_bytes=if_given(flash_size, slot_size, "--slot-size"),
+        download_size_bytes=if_given(flash_size, download_size, "--download-size"),
         write_size_bytes=size(write_size, "--write-size"),
         erased_value=whole_number(erased_value, "--erased-value"),
         counter_store=counter_store,

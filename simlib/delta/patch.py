@@ -52,8 +52,9 @@ def apply_patch(old: bytes, patch: bytes, *, max_result_bytes: int) -> bytes:
     """The result of `patch` on `old`, exactly as its envelope names it.
 
     `patch` may come from anyone: memory beyond `old` and `patch` is at most four times the declared result
-    and 6 MiB, and time grows with the result, for 4 MiB to less than a second of a processor.
-    `max_result_bytes` bounds both.
+    and 16 MiB (LZMA's dictionary among them), for zstd-patch-from and a copy of `old`. Time grows with the
+    result: honest patches take well below a second of a processor for each MiB, the worst of any codec some
+    three. `max_result_bytes` bounds both.
 
     Raises:
         Refused: NOT_A_PATCH, TRUNCATED, TRAILING_BYTES, PATCH_DAMAGED, CODEC_UNKNOWN, OVERSIZE (the declared

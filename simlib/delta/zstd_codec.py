@@ -179,7 +179,7 @@ PATCH_FROM: Final = Zstd(
         streams=True,
         in_place=False,
         decoder="large",
-        effort_percent=12,
+        effort_percent=10,
         source="derived: RAM (zstd 1.5, ZSTD_estimateDStreamSize); recalled: the size class, some 60 kB of"
         " code; measured: effort (benchmarks/decoders.py)",
     ),
@@ -191,7 +191,7 @@ FULL: Final = Zstd(
         streams=True,
         in_place=False,
         decoder="large",
-        effort_percent=24,
+        effort_percent=10,
         source=PATCH_FROM.traits.source,
     ),
 )

@@ -67,11 +67,11 @@ def check_codec(config: DeviceConfig, manifest: Manifest) -> None:
     """Raises `Refused` NO_ARTEFACT where the layout can do nothing with the codec; or CODEC_UNKNOWN."""
     if manifest.codec is None:
         return
-    layout = get(config.layout)
+    layout, traits = get(config.layout), codec_traits(manifest.codec)
     if not layout.patches:
         what = "patch" if manifest.kind == "delta" else "compressed image"
         raise Refused(Reason.NO_ARTEFACT, f"artefact: found a {what}, expected a full one")
-    if layout.waits and not codec_traits(manifest.codec).in_place:
+    if layout.waits and not traits.in_place:
         raise Refused(
             Reason.NO_ARTEFACT,
             f"codec: found {manifest.codec}, expected one whose result can be made over its base",

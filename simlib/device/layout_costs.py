@@ -14,9 +14,10 @@ from typing import Any, Final
 
 from simlib.device.bootloader import boot_loader
 from simlib.device.config import DeviceConfig
+from simlib.device.fitness import check_fit
 from simlib.device.layouts import max_image_bytes
 from simlib.device.meter import ceil_div
-from simlib.device.powercut.case import SweepCase, SweepOptions, build_case
+from simlib.device.powercut.case import SweepCase, SweepOptions, artefact_of, build_case
 from simlib.device.powercut.event import BOOT, CONFIRM
 from simlib.device.ram import ram_needed
 from simlib.release import Manifest, open_manifest
@@ -34,6 +35,7 @@ class LayoutCost:
 
     layout: str
     payload: str
+    codec: str | None  # None: the payload has none
     ops: int
     erases: int
     bytes_written: int
@@ -48,8 +50,15 @@ class LayoutCost:
 
 
 def layout_cost(options: SweepOptions, *, slot_bytes: int = SLOT_BYTES) -> LayoutCost:
-    """Raises `InputError` where the options do not go together."""
+    """What the update of `options` costs.
+
+    Raises:
+        InputError: the options do not go together.
+        Refused: the device does not take what it is sent.
+    """
     case = build_case(options)
+    facts = _manifest(case, options)
+    check_fit(case.config, facts, encrypted=options.encrypted)
     device = case.make()
     case.update.run(device)
     BOOT.run(device)
@@ -61,12 +70,13 @@ def layout_cost(options: SweepOptions, *, slot_bytes: int = SLOT_BYTES) -> Layou
     cost = LayoutCost(
         layout=options.layout,
         payload=options.payload,
+        codec=facts.codec,
         ops=flash.ops,
         erases=flash.erases,
         bytes_written=flash.bytes_written,
         time_ms=ceil_div(meter.time_ns, 1_000_000),
         energy_uj=ceil_div(meter.flash_nj + meter.compute_nj, 1_000),
-        ram_bytes=ram_needed(case.config, _manifest(case, options)),
+        ram_bytes=ram_needed(case.config, facts),
         flash_bytes=sum(partition.size for partition in device.partitions),
         most_erases=max(flash.wear),
         largest_image_bytes=_largest(case.config, slot_bytes, encrypted=options.encrypted),
@@ -91,10 +101,8 @@ def layout_costs(sweeps: Iterable[SweepOptions], *, slot_bytes: int = SLOT_BYTES
 
 
 def _manifest(case: SweepCase, options: SweepOptions) -> Manifest:
-    release = case.release
-    artefacts = (each for each in release.artefacts if (each.base, each.target) == (0, 1))
-    artefact = release.full_for(1) if options.payload == "full" else next(artefacts)
-    return open_manifest(artefact.manifest, (release.verify_key,))
+    artefact = artefact_of(case.release, 0, 1, options.payload)
+    return open_manifest(artefact.manifest, (case.release.verify_key,))
 
 
 def _largest(config: DeviceConfig, slot_bytes: int, *, encrypted: bool) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from hashlib import sha256
 
 from simlib.delta import create_patch
@@ -38,12 +39,13 @@ class Publisher:
     populations: Populations  # that the patches are chosen by
 
     def artefacts(self, target: Member, bases: Iterable[Member], *, main: bool) -> tuple[Artefact, ...]:
-        """What leads to `target`: the full artefact, the compressed one if there is to be one, and the patches
-        from `bases` that are worth it.
+        """What leads to `target`: the full artefact, the compressed one if there is to be one, and the
+        patches from `bases` that are worth it.
 
         A patch is worth it if its wire bytes are at most `full_above` of what a device would download
         without it: the compressed artefact, or the full one. A compressed one is, if it is smaller than the
-        full one. The names of the `main` release's artefacts leave out what they lead to.
+        full one; or than `full_above` of it, where that is more than all. The names of the `main` release's
+        artefacts leave out what they lead to.
         """
         label = target.firmware.label
         manifest = self._manifest("full", target, target.wire_image, None, None, None)
@@ -53,7 +55,8 @@ class Publisher:
         if self.spec.full_codec != "none":
             name = "compressed" if main else f"compressed-of-{label}"
             compressed = self._with_codec(name, "compressed", self.spec.full_codec, None, target)
-            whole += [compressed] if compressed.wire_bytes < full.wire_bytes else []
+            worth_bytes = max(Fraction(1), self.spec.full_above) * full.wire_bytes
+            whole += [compressed] if compressed.wire_bytes < worth_bytes else []
         prefix = "delta" if main else label
         deltas = (
             self._with_codec(f"{prefix}-from-{base.firmware.label}", "delta", self.spec.codec, base, target)

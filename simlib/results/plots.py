@@ -56,6 +56,16 @@ ENDS_WITH_PENDING: Final = (*ENDS, "pending")
 WORST: Final = ("bricked", "lost", "compromised")
 
 
+def artefact_kind(name: str) -> str:
+    """Whether an artefact of this name is "full", "compressed" or a "delta", to whatever target it leads.
+
+    `simlib.release` gives the names: what is no patch begins with its kind, and says what it leads to if that
+    is not the main release (``full-of-1.0.0``).
+    """
+    whole = name.partition("-of-")[0]
+    return whole if whole in ("full", "compressed") else "delta"
+
+
 class Plots:
     """The plots of one run: ``run.plot.progress()``."""
 
@@ -137,7 +147,7 @@ class Plots:
         ax = axes(ax)
         devices = self._run.devices
         updated = devices[devices["outcome"] == "updated"]
-        kind = updated["artefact"].where(updated["artefact"] == "full", "delta").rename("kind")
+        kind = updated["artefact"].map(artefact_kind).rename("kind")
         columns = [f"energy_{name}_uj" for name, _, _ in COMPONENTS]
         grouped = updated.groupby(["cohort", kind])
         means_mj = grouped[columns].mean() / 1000

@@ -17,6 +17,8 @@ FACTS = (
     "booted_version",
     "outcome",
     "reason",
+    "codec",
+    "wire_bytes",
     "flash_ops",
     "erases",
     "bytes_written",
@@ -41,6 +43,57 @@ def test_an_update_ends_updated(simlib: Call, layout: str, payload: str, encrypt
     assert sum(step["ops"] for step in facts["journal"]) == facts["flash_ops"] > 0
 
 
+@pytest.mark.parametrize(
+    ("flags", "codec"),
+    [
+        ("", None),
+        ("--payload delta", "bsdiff4"),
+        ("--payload delta --codec hpatchlite-tuz", "hpatchlite-tuz"),
+        ("--payload delta --codec detools-heatshrink --download-size 0", "detools-heatshrink"),
+        ("--payload delta --codec detools-heatshrink --download-size 16KiB", "detools-heatshrink"),
+        ("--payload compressed", "full-lzma"),
+        ("--payload compressed --codec full-zstd --download-size 0", "full-zstd"),
+        ("--payload compressed --codec full-heatshrink", "full-heatshrink"),
+    ],
+)
+@pytest.mark.parametrize("files", [RAW, SIGNED])
+def test_the_codec_that_is_named_is_the_one_that_is_sent(
+    simlib: Call, here: Path, files: str, flags: str, codec: str | None
+) -> None:
+    facts = simlib(f"{files} {flags} --dump flash.bin --force --json").json
+    assert (facts["outcome"], facts["codec"]) == ("updated", codec)
+    sizes = {p["name"]: p["size"] for p in json.loads((here / "flash.json").read_text())["partitions"]}
+    if "--download-size 0" in flags or not flags:
+        assert "download" not in sizes
+    elif "16KiB" in flags:
+        assert sizes["download"] == 16 << 10
+    else:
+        least = facts["wire_bytes"] - 1024  # but for the manifest
+        assert least < sizes["download"] < facts["wire_bytes"] + 512, "the least that holds it"
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        ("--payload delta --download-size 0", "storage-short"),
+        ("--payload delta --codec hdiffpatch-lzma2 --download-size 0", "storage-short"),
+        ("--payload delta --codec detools-heatshrink --download-size 0 --encrypted", "storage-short"),
+        ("--payload delta --codec detools-lzma --ram 64KiB", "memory-short"),
+        ("--payload compressed --layout in-place-journal", "no-artefact"),
+        ("--payload delta --codec zstd-patch-from --layout in-place-journal", "no-artefact"),
+        ("--layout in-place-journal --download-size 0", "storage-short"),
+    ],
+)
+def test_what_has_no_place_on_the_device_is_the_devices_to_refuse(
+    simlib: Call, flags: str, reason: str
+) -> None:
+    answer = simlib(f"{RAW} {flags} --json")
+    assert answer.status == 0
+    facts = answer.json
+    assert (facts["booted_version"], facts["outcome"], facts["reason"]) == ("1.0.0", "failed", reason)
+    assert (facts["flash_ops"], facts["bytes_written"]) == (0, 0)
+
+
 @pytest.mark.parametrize("payload", ["full", "delta"])
 @pytest.mark.parametrize("key", ["ecdsa-p256.pem", "ecdsa-p256.pub.pem"])
 def test_signed_images_are_taken_with_either_half_of_their_key(simlib: Call, payload: str, key: str) -> None:
@@ -53,7 +106,9 @@ def test_lines_for_a_person_hold_the_journal_and_the_facts(simlib: Call) -> None
     facts = simlib(RAW, "--json").json
     lines = simlib(RAW).out.splitlines()
     assert len(lines) == len(facts["journal"]) + len(FACTS)
-    assert [line.split() for line in lines[-len(FACTS) :]] == [[name, str(facts[name])] for name in FACTS]
+    assert [line.split() for line in lines[-len(FACTS) :]] == [
+        [name, "none" if facts[name] is None else str(facts[name])] for name in FACTS
+    ]
 
 
 @pytest.mark.parametrize("tear", ["none", "partial", "garbage"])
@@ -115,6 +170,13 @@ def test_a_dump_that_has_no_place_is_bad_input(refuses: Call, dump: str) -> None
         ("--layout swap-mov", ["swap-mov", "'swap-move'"]),
         ("--layout single-slot --payload delta", ["delta", "single-slot"]),
         ("--payload half", ["half", "delta"]),
+        ("--codec bsdiff4", ["codec", "bsdiff4", "full image"]),
+        ("--payload delta --codec full-lzma", ["codec", "full-lzma", "bsdiff4"]),
+        ("--payload compressed --codec bsdiff4", ["codec", "bsdiff4", "full-lzma"]),
+        ("--payload delta --codec half", ["codec", "half", "bsdiff4"]),
+        ("--payload compressed --layout single-slot", ["compressed", "single-slot"]),
+        ("--payload delta --download-size 100", ["download", "100"]),
+        ("--payload delta --download-size -1", ["download", "-1"]),
         ("--tear bits", ["bits", "garbage"]),
         *((f"--cut-at {cut}", ["cut-at"]) for cut in ("0", "-1", "1e3", "x")),
         *((f"--sector-size {s}", ["sector"]) for s in ("0", "-1", "100", "1e3", "3000000000")),

@@ -8,6 +8,7 @@ from simlib.device.config import DeviceConfig
 from simlib.device.layout_costs import LayoutCost, layout_cost, layout_costs
 from simlib.device.layouts import get, max_image_bytes, names
 from simlib.device.powercut import SweepOptions, sweep
+from simlib.errors import Refused
 
 IMAGE = 9 << 10
 
@@ -63,3 +64,30 @@ def test_rows_come_in_the_order_of_the_updates():
     rows = layout_costs(SweepOptions(name, IMAGE) for name in ("swap-move", "single-slot"))
     assert [row["layout"] for row in rows] == ["swap-move", "single-slot"]
     assert rows[0]["erases"] > rows[1]["erases"] > 0
+
+
+def test_a_codec_that_streams_saves_the_download_partition_and_its_writes():
+    stored, streamed = (
+        layout_cost(
+            SweepOptions(
+                "swap-move",
+                IMAGE,
+                payload="delta",
+                codec="detools-heatshrink",
+                download_size_bytes=download,
+            )
+        )
+        for download in (None, 0)
+    )
+    assert (stored.codec, stored.ram_bytes) == (streamed.codec, streamed.ram_bytes)
+    sector = SweepOptions().sector_size_bytes
+    assert stored.flash_bytes - streamed.flash_bytes == sector * (stored.erases - streamed.erases) > 0
+    assert stored.bytes_written > streamed.bytes_written
+    assert stored.time_ms > streamed.time_ms
+
+
+def test_what_the_device_does_not_take_has_no_cost():
+    with pytest.raises(Refused, match="storage-short"):
+        layout_cost(SweepOptions("swap-move", IMAGE, payload="delta", download_size_bytes=0))
+    with pytest.raises(Refused, match="no-artefact"):
+        layout_cost(SweepOptions("in-place-journal", IMAGE, payload="compressed"))

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from simlib.delta import codec_traits
 from simlib.device import DeviceConfig
+from simlib.device.update_case import release_of
 from simlib.draws import Stream
+from simlib.firmware.synthetic import synthetic_chain
 from simlib.release import Recovery, Release, build_release
 from simlib.scenario.model import ReleaseSpec
 
@@ -94,3 +97,23 @@ def one_slot() -> DeviceConfig:
     return DeviceConfig(
         layout="single-slot", slot_size_bytes=12_288, download_size_bytes=0, sector_size_bytes=512
     )
+
+
+@pytest.fixture(scope="session")
+def release_with(tmp_path_factory: pytest.TempPathFactory) -> MakeRelease:
+    """Builds a release with the codec that is named: three firmwares like real ones, oldest first.
+
+    The artefacts lead to the newest and to the second; there is one with the codec whether it is worth it or
+    not.
+    """
+    folder = tmp_path_factory.mktemp("codecs")
+    files = [folder / f"fw{number}.bin" for number in range(3)]
+    for file, payload in zip(files, synthetic_chain(3, (64 << 10,) * 3, ("patch", "patch")), strict=True):
+        file.write_bytes(payload[: 7_800 if file is files[2] else 7_000])
+
+    @lru_cache
+    def make(codec: str, *, encrypted: bool = False) -> Release:
+        payload = "delta" if codec_traits(codec).takes_base else "compressed"
+        return release_of(files, payload, encrypted=encrypted, codec=codec, targets=(1,))
+
+    return make

@@ -131,9 +131,10 @@ def compare(random: Random, warm: Bench, config: DeviceConfig, rounds: int) -> i
 
 
 @pytest.fixture
-def kinds(make_release, two_slots, one_slot) -> dict[str, tuple[Release, DeviceConfig]]:
+def kinds(make_release, release_with, two_slots, one_slot) -> dict[str, tuple[Release, DeviceConfig]]:
     """Layout, encryption and what the bytes of an unlike flash are; two older images, one of them large."""
     sizes = (9_000, 9_100, 9_400)
+    no_download = replace(two_slots, download_size_bytes=0)
     return {
         "swap-move": (make_release(sizes, encrypted=False), two_slots),
         "swap-move encrypted": (make_release(sizes), two_slots),
@@ -169,6 +170,19 @@ def kinds(make_release, two_slots, one_slot) -> dict[str, tuple[Release, DeviceC
             make_release(sizes, payload="full"),
             replace(two_slots, layout="in-place-journal", download_size_bytes=10_240),
         ),
+        "swap-move streamed": (release_with("detools-heatshrink"), no_download),
+        "overwrite-only streamed": (
+            release_with("full-heatshrink"),
+            replace(no_download, layout="overwrite-only", counter_store="flash"),
+        ),
+        "direct-xip-revert streamed": (
+            release_with("hpatchlite-tuz"),
+            replace(no_download, layout="direct-xip-revert", erased_value=0),
+        ),
+        "in-place-journal heatshrink": (
+            release_with("detools-heatshrink", encrypted=True),
+            replace(two_slots, layout="in-place-journal"),
+        ),
     }
 
 
@@ -190,6 +204,10 @@ OTHER_LAYOUTS = (
     "ram-load encrypted",
     "in-place-journal",
     "in-place-journal encrypted",
+    "swap-move streamed",
+    "overwrite-only streamed",
+    "direct-xip-revert streamed",
+    "in-place-journal heatshrink",
 )
 
 
@@ -345,6 +363,31 @@ def test_a_cut_played_back_is_the_cut_worked_out_at_every_operation(
                 assert found == plodding.run(state, cut), cut
                 assert bench.content(found.state) == plodding._devices[config].flash.content(), cut
     assert bench.executed <= ran + 2 * len(events), "each was run once to be played back"
+
+
+@pytest.mark.parametrize("layout", ["swap-move", "direct-xip-revert"])
+@pytest.mark.parametrize("codec", ["detools-heatshrink", "full-heatshrink"])
+def test_a_cut_while_a_patch_is_decoded_as_it_arrives_is_played_back_too(
+    release_with, two_slots, codec: str, layout: str
+) -> None:
+    config = replace(two_slots, layout=layout, download_size_bytes=0)
+    release = release_with(codec)
+    bench, plodding = Bench(release), Plodding(release)
+    name = next(each.name for each in release.artefacts_for(0) if each.kind != "full")
+    start = bench.start(config, 0)
+    assert plodding.start(config, 0) == start
+    for event in (Install(name), Install(name, flip_bit=8_001)):
+        whole = bench.run(start, event)
+        assert whole == plodding.run(start, event)
+        assert whole.ops > 10 and (whole.verdict.value == "none") == (event.flip_bit is None)
+        ran = bench.executed
+        for op in range(1, whole.ops + 2):
+            for tear in TEARS:
+                cut = replace(event, cut=Cut(op, tear))
+                found = bench.run(start, cut)
+                assert found == plodding.run(start, cut), cut
+                assert bench.content(found.state) == plodding._devices[config].flash.content(), cut
+        assert bench.executed <= ran + 1
 
 
 def test_a_cut_event_depends_on_what_it_looked_at_until_the_cut(make_release, two_slots) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from simlib.delta import codec_names, codec_traits
 from simlib.device.single import UpdateOptions, UpdateResult, partition_table, update_once
 from simlib.draws import Stream
 from simlib.errors import InputError, Reason, Refused
@@ -55,7 +56,7 @@ def partition(result: UpdateResult, name: str) -> bytes:
 
 
 @pytest.mark.parametrize("encrypted", [False, True])
-@pytest.mark.parametrize("payload", ["full", "delta"])
+@pytest.mark.parametrize("payload", ["full", "delta", "compressed"])
 def test_raw_binaries_are_signed_on_the_way_and_installed(files, payload, encrypted) -> None:
     options = replace(SMALL, payload=payload, encrypted=encrypted)
     result = update_once(*files, options)
@@ -63,7 +64,7 @@ def test_raw_binaries_are_signed_on_the_way_and_installed(files, payload, encryp
     assert files[1].read_bytes() in partition(result, "primary")
     assert (files[0].read_bytes() in partition(result, "secondary")) is not encrypted
     assert {p.name for p in result.partitions} == {"primary", "secondary"} | (
-        {"download"} if payload == "delta" else set()
+        {"download"} if payload != "full" else set()
     )
     assert result.flash_ops == sum(step.ops for step in result.journal) > 0
     assert result.bytes_written == sum(step.bytes for step in result.journal)
@@ -73,7 +74,7 @@ def test_raw_binaries_are_signed_on_the_way_and_installed(files, payload, encryp
 
 
 @pytest.mark.parametrize("padded", [False, True])
-@pytest.mark.parametrize("payload", ["full", "delta"])
+@pytest.mark.parametrize("payload", ["full", "delta", "compressed"])
 def test_signed_images_are_installed_as_they_are(signed, payload, padded) -> None:
     images = [path.read_bytes() for path in signed]
     if padded:
@@ -83,6 +84,34 @@ def test_signed_images_are_installed_as_they_are(signed, payload, padded) -> Non
     assert summary(result) == ("2.1.0", Outcome.UPDATED, Reason.NONE)
     assert partition(result, "primary").startswith(images[1])
     assert partition(result, "secondary").startswith(images[0])
+
+
+@pytest.mark.parametrize("codec", codec_names())
+def test_every_codec_takes_signed_images_and_raw_binaries(files, signed, codec) -> None:
+    """Both are noise, which does not compress: the artefact is made all the same."""
+    payload = "delta" if codec_traits(codec).takes_base else "compressed"
+    options = replace(SMALL, payload=payload, codec=codec)
+    for result in (update_once(*files, options), update_once(*signed, options, KEY.public())):
+        assert (result.outcome, result.codec) == (Outcome.UPDATED, codec)
+    streamed = update_once(*signed, replace(options, download_size_bytes=0), KEY.public())
+    if codec_traits(codec).streams:
+        assert summary(streamed) == ("2.1.0", Outcome.UPDATED, Reason.NONE)
+        assert partition(streamed, "primary").startswith(signed[1].read_bytes())
+    else:
+        assert summary(streamed) == ("2.0.0", Outcome.FAILED, Reason.STORAGE_SHORT)
+
+
+@pytest.mark.parametrize("tear", ["none", "partial", "garbage"])
+def test_a_cut_at_any_operation_of_a_streamed_update_leaves_one_of_the_two_running(files, tear) -> None:
+    options = replace(SMALL, payload="delta", codec="detools-heatshrink", download_size_bytes=0, tear=tear)
+    ops = update_once(*files, options).flash_ops
+    ends = {summary(update_once(*files, replace(options, cut_at=op))) for op in range(1, ops + 1, 5)}
+    assert ("1.0.0", Outcome.FAILED, Reason.POWER_CUT) in ends
+    assert ends <= {
+        ("1.0.0", Outcome.FAILED, Reason.POWER_CUT),
+        ("1.1.0", Outcome.UPDATED, Reason.NONE),
+        ("1.0.0", Outcome.REVERTED, Reason.POWER_CUT),
+    }
 
 
 def test_a_new_image_that_the_key_did_not_sign_is_the_devices_to_refuse(signed) -> None:
@@ -238,6 +267,12 @@ def test_the_partition_table_covers_the_dump_without_gaps(files) -> None:
     [
         ({"layout": "swap-mov"}, "swap-move"),
         ({"payload": "patch"}, "payload"),
+        ({"codec": "bsdiff4"}, "codec: found 'bsdiff4' with a full image"),
+        ({"payload": "delta", "codec": "full-lzma"}, "codec: found 'full-lzma' with payload delta"),
+        ({"payload": "compressed", "codec": "bsdiff4"}, "codec: found 'bsdiff4' with payload compressed"),
+        ({"payload": "delta", "codec": "bsdiff5"}, "codec: found 'bsdiff5'"),
+        ({"payload": "compressed", "layout": "single-slot"}, "takes patches"),
+        ({"payload": "delta", "download_size_bytes": 100}, "download_size"),
         ({"payload": "delta", "layout": "single-slot"}, "takes patches"),
         ({"tear": "half"}, "tear"),
         ({"cut_at": 0}, "cut-at"),

@@ -64,9 +64,9 @@ def test_a_forward_fix_installs_over_the_release_that_it_mends(make_release, con
     assert (release.primary, release.recovery) == (1, 2)
     broken = updated(bench, bench.start(config, 0), "full")
     assert runs(bench, broken) == 1
-    for artefact in (release.artefact_for(1, True, 1 << 20, target=2), release.full_for(2)):
+    for artefact in (release.artefacts_for(1, target=2)[0], release.full_for(2)):
         expect_image(bench, release, updated(bench, broken, artefact.name), 2)
-    patch = release.artefact_for(1, True, 1 << 20, target=2)
+    patch = release.artefacts_for(1, target=2)[0]
     assert (patch.kind, patch.base) == ("delta", 1)
 
 
@@ -91,7 +91,7 @@ def test_a_rollback_is_taken_where_the_counter_was_kept(make_release, config, en
     release = make_release(SIZES, encrypted=encrypted, recovery="rollback", security_counters="keep")
     bench = Bench(release)
     confirmed = updated(bench, bench.start(config, 0), "full")
-    for artefact in (release.artefact_for(2, True, 1 << 20, target=1), release.full_for(1)):
+    for artefact in (release.artefacts_for(2, target=1)[0], release.full_for(1)):
         assert artefact.base in (None, 2)
         expect_image(bench, release, updated(bench, confirmed, artefact.name), 1)
 
@@ -107,11 +107,11 @@ def test_an_old_firmware_signed_again_is_taken_by_any_counter(
     bench = Bench(release)
     assert (release.primary, release.recovery) == (2, 3)
     confirmed = updated(bench, bench.start(config, 0), "full")
-    for artefact in (release.artefact_for(2, True, 1 << 20, target=3), release.full_for(3)):
+    for artefact in (release.artefacts_for(2, target=3)[0], release.full_for(3)):
         assert artefact.base in (None, 2)
         expect_image(bench, release, updated(bench, confirmed, artefact.name), 3)
     # The firmware that it was made of is not "already installed": it is another image.
-    original = release.artefact_for(1, True, 1 << 20, target=3)
+    original = release.artefacts_for(1, target=3)[0]
     expect_image(bench, release, updated(bench, bench.start(config, 1), original.name), 3)
 
 
@@ -119,10 +119,10 @@ def test_an_old_firmware_signed_again_is_taken_by_any_counter(
 def test_an_old_device_passes_through_a_stepping_stone(make_release, config, encrypted) -> None:
     release = make_release(SIZES, encrypted=encrypted, targets=(1,))
     bench = Bench(release)
-    stone = release.artefact_for(0, True, 1 << 20, target=1)
+    stone = release.artefacts_for(0, target=1)[0]
     assert (stone.kind, stone.base) == ("delta", 0)
     state = updated(bench, bench.start(config, 0), stone.name)
     expect_image(bench, release, state, 1)
-    onward = release.artefact_for(1, True, 1 << 20)
+    onward = release.artefacts_for(1)[0]
     assert (onward.kind, onward.base) == ("delta", 1)
     expect_image(bench, release, updated(bench, state, onward.name), 2)

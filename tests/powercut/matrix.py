@@ -1,8 +1,9 @@
 """The power-cut sweep of every layout, payload, write size and erased value there is.
 
 python tests/powercut/matrix.py [--image-size BYTES] [--sector-size BYTES] [--second-cuts N|all] [--workers W]
-    [--layout NAME ...]
+    [--layout NAME ...] [--codec NAME [--download-size BYTES]]
 
+With a codec only the payload that it makes; with a download partition of 0 bytes it is decoded as it arrives.
 A line for each sweep as it ends, and the sums. Exit status 1 where a layout other than `single-slot` bricks a
 device or leaves one that cannot be updated.
 """
@@ -17,6 +18,7 @@ from itertools import product
 from multiprocessing import get_context
 from typing import Any
 
+from simlib.delta import codec_traits
 from simlib.device import layouts
 from simlib.device.powercut import SECOND_CUTS_ALL, SweepOptions, sweep
 
@@ -26,15 +28,27 @@ PAYLOADS = ("full", "delta")
 
 
 def every_sweep(
-    image_size: int, sector_size: int, second_cuts: int, only: tuple[str, ...] = ()
+    image_size: int,
+    sector_size: int,
+    second_cuts: int,
+    only: tuple[str, ...] = (),
+    codec: str | None = None,
+    download_size: int | None = None,
 ) -> Iterator[SweepOptions]:
     """The options of each sweep, every tear mode in each."""
+    payloads: tuple[str, ...] = PAYLOADS
+    if codec is not None:
+        payloads = ("delta",) if codec_traits(codec).takes_base else ("compressed",)
     for name in only or layouts.names():
         layout = layouts.get(name)
         for payload, encrypted, write_size, erased in product(
-            PAYLOADS, (False, True), WRITE_SIZES, ERASED_VALUES
+            payloads, (False, True), WRITE_SIZES, ERASED_VALUES
         ):
-            if (payload == "delta" and not layout.patches) or (encrypted and not layout.encrypts):
+            if (payload != "full" and not layout.patches) or (encrypted and not layout.encrypts):
+                continue
+            if codec is not None and layout.waits and not codec_traits(codec).in_place:
+                continue
+            if download_size == 0 and (encrypted or layout.waits):
                 continue
             yield SweepOptions(
                 layout=name,
@@ -45,6 +59,8 @@ def every_sweep(
                 sector_size_bytes=sector_size,
                 write_size_bytes=write_size,
                 erased_value=erased,
+                codec=codec,
+                download_size_bytes=download_size,
             )
 
 
@@ -60,9 +76,12 @@ def main() -> int:
     parser.add_argument("--second-cuts", default="0")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--layout", action="append", default=[])
+    parser.add_argument("--codec")
+    parser.add_argument("--download-size", type=int)
     given = parser.parse_args()
     second = SECOND_CUTS_ALL if given.second_cuts == "all" else int(given.second_cuts)
-    todo = list(every_sweep(given.image_size, given.sector_size, second, tuple(given.layout)))
+    chosen = tuple(given.layout), given.codec, given.download_size
+    todo = list(every_sweep(given.image_size, given.sector_size, second, *chosen))
     sums: dict[str, int] = {}
     harmed = False
     with ProcessPoolExecutor(given.workers, mp_context=get_context("spawn")) as pool:

@@ -257,27 +257,24 @@ def test_a_patch_under_the_wrong_content_key_is_no_patch(release):
 
 
 def test_a_full_artefact_has_no_patch_to_unpack(release):
-    with pytest.raises(InputError, match="found a full one, expected a delta"):
+    with pytest.raises(InputError, match="found a full one, expected one with a codec"):
         unpack_blob(opened(release, release.artefacts[0]), release.wire_image, release.decryption_key)
 
 
-def test_a_device_gets_the_patch_only_if_it_can_hold_and_apply_it(release):
+def test_what_leads_from_a_base_comes_with_its_patch_first(release):
     full, first = release.artefacts[:2]
-    size = len(first.blob)
-    assert release.artefact_for(0, True, size) is first
-    assert release.artefact_for(0, True, size - 1) is full
-    assert release.artefact_for(0, True, 0) is full
-    assert release.artefact_for(0, False, size) is full
-    assert release.artefact_for(3, True, 1 << 20) is full  # the newest itself
+    assert release.artefacts_for(0) == (first, full)
+    assert release.artefacts_for(None) == (full,), "of a device of which no base is known no patch fits"
+    assert release.artefacts_for(3) == (full,), "the newest itself"
     for base in (-1, 4):
         with pytest.raises(InputError, match=f"base: found {base}, expected 0 to 3"):
-            release.artefact_for(base, True, size)
+            release.artefacts_for(base)
 
 
 def test_a_release_of_full_images_has_no_patches(files):
     release = build_release(spec_of(files, payload="full"))
     assert [a.name for a in release.artefacts] == ["full"]
-    assert release.artefact_for(0, True, 1 << 20) is release.artefacts[0]
+    assert release.artefacts_for(0) == release.artefacts
 
 
 def test_a_patch_too_near_the_full_size_is_not_offered(files, release):
@@ -305,7 +302,7 @@ def test_only_the_patches_asked_for_are_made(files, release):
 def test_a_chain_of_one_has_a_full_artefact_only(files):
     release = build_release(spec_of(files[:1]))
     assert [a.kind for a in release.artefacts] == ["full"]
-    assert release.artefact_for(0, True, 1 << 20) is release.artefacts[0]
+    assert release.artefacts_for(0) == release.artefacts
 
 
 def test_the_seed_decides_the_keys(files, release):
@@ -359,7 +356,7 @@ def test_a_synthetic_chain_is_patched_from_every_older_release():
     release = build_release(spec)
     assert len(release.images) == 3
     for base in (0, 1):
-        artefact = release.artefact_for(base, True, 1 << 20)
+        artefact = release.artefacts_for(base)[0]
         assert artefact.base == base
         assert install(release, artefact, release.images[base]) == release.images[-1]
 

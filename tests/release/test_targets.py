@@ -71,7 +71,8 @@ def result(release: Release, artefact) -> bytes:
         key = release.decryption_key
         return artefact.blob if key is None else decrypt_image(artefact.blob, key)
     patch = unpack_blob(facts, artefact.blob, release.decryption_key)
-    return apply_patch(release.images[artefact.base], patch, max_result_bytes=1 << 20)
+    base_image = b"" if artefact.base is None else release.images[artefact.base]
+    return apply_patch(base_image, patch, max_result_bytes=1 << 20)
 
 
 def expect_sound(release: Release) -> None:
@@ -179,22 +180,34 @@ def test_a_patch_too_near_its_targets_full_size_is_not_offered(spec) -> None:
 
 def test_a_device_is_offered_what_leads_to_its_target(spec) -> None:
     release = build_release(spec, targets={2}, recovery=Recovery("rollback", ""))
-    size = max(len(a.blob) for a in release.artefacts)
 
-    def offered(base: int, can_patch: bool = True, room: int = size, target: int | None = None) -> str:
-        return release.artefact_for(base, can_patch, room, target).name
+    def offered(base: int | None, target: int | None = None) -> list[str]:
+        return [artefact.name for artefact in release.artefacts_for(base, target)]
 
-    assert offered(0) == offered(0, target=4) == "delta-from-fw0"
-    assert offered(0, target=2) == "fw2-from-fw0"
-    assert offered(4, target=3) == "fw3-from-fw4"
-    assert (
-        offered(3, target=2) == offered(0, False, target=2) == offered(0, room=9, target=2) == "full-of-fw2"
-    )
+    assert offered(0) == offered(0, target=4) == ["delta-from-fw0", "full"]
+    assert offered(0, target=2) == ["fw2-from-fw0", "full-of-fw2"]
+    assert offered(4, target=3) == ["fw3-from-fw4", "full-of-fw3"]
+    assert offered(3, target=2) == offered(None, target=2) == ["full-of-fw2"]
     assert release.full_for() is release.artefacts[0]
     assert release.full_for(3).name == "full-of-fw3"
-    for call in (lambda: release.full_for(1), lambda: offered(0, target=1)):
+    for call in (lambda: release.full_for(1), lambda: offered(0, target=1), lambda: offered(None, target=1)):
         with pytest.raises(InputError, match="target: found 1, expected one of 4, 2, 3"):
             call()
+
+
+def test_every_target_has_a_compressed_artefact_of_its_own(spec) -> None:
+    files = []
+    for each in spec.files:  # noise does not compress
+        path = Path(each).with_suffix(".text.bin")
+        path.write_bytes(Path(each).read_bytes() + b"a sentence that is in every release " * 40)
+        files.append(str(path))
+    spec = replace(spec, files=tuple(files), full_codec="full-heatshrink")
+    release = build_release(spec, targets={2}, recovery=Recovery("rollback", ""))
+    expect_sound(release)
+    compressed = {a.target: a.name for a in release.artefacts if a.kind == "compressed"}
+    assert compressed == {4: "compressed", 2: "compressed-of-fw2.text", 3: "compressed-of-fw3.text"}
+    for target, name in compressed.items():
+        assert [a.name for a in release.artefacts_for(None, target)] == [name, release.full_for(target).name]
 
 
 # What recovery adds to a chain

@@ -140,6 +140,42 @@ CASES = {
     "too small": (START + '[release]\nsize = "63 KiB"\n', ["release.size", "63 KiB", "64 KiB to 1 MiB"]),
     "too large": (START + "[release]\nsize = 1048577\n", ["release.size", "1048577", "64 KiB to 1 MiB"]),
     "base too small": (START + "[release]\nbase_size = 5\n", ["release.base_size", "64 KiB to 1 MiB"]),
+    "unknown codec": (
+        START + '[release]\ncodec = "detools-hs"\n',
+        ["release.codec", "detools-hs", "nearest is detools-"],
+    ),
+    "a codec of whole images for patches": (
+        START + '[release]\ncodec = "full-lzma"\n',
+        ["release.codec", "full-lzma"],
+    ),
+    "a codec of patches for whole images": (
+        START + '[release]\nfull_codec = "bsdiff4"\n',
+        ["release.full_codec", "bsdiff4", "full-heatshrink"],
+    ),
+    "unknown choice of patches": (
+        START + '[release]\npatches = "largest"\n',
+        ["release.patches", "largest", "newest"],
+    ),
+    "negative limit of patches": (
+        START + "[release]\npatch_limit = -1\n",
+        ["release.patch_limit", "-1"],
+    ),
+    "unknown variation": (
+        START + '[release]\nvariation = "corpora"\n',
+        ["release.variation", "corpora", "corpus"],
+    ),
+    "weight of an unknown kind of step": (
+        START + "[release.step_weights]\nany = 1\n",
+        ["release.step_weights.any", "unknown key"],
+    ),
+    "a weight that is no share": (
+        START + "[release.step_weights]\npatch = -0.5\n",
+        ["release.step_weights.patch", "-0.5"],
+    ),
+    "every weight 0": (
+        START + "[release.step_weights]\nrebuild = 0\npatch = 0\nminor = 0\nmajor = 0\ntoolchain = 0\n",
+        ["release.step_weights", "every weight 0", "at least one above 0"],
+    ),
     "no steps": (START + "[release]\nsteps = []\n", ["release.steps", "0 steps"]),
     "missing firmware": (
         START + '[release]\nsource = "files"\nfiles = ["a.bin", "b.bin"]\n',

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -21,17 +21,23 @@ from simlib.scenario.distributions import SHAPE, SIGMA, Distribution
 from simlib.scenario.leaves import DAY, MINUTE
 from simlib.scenario.reading import read_document
 from simlib.scenario.schema import (
+    ANY_STEP,
     CIPHERS,
+    CODECS,
     COUNTER_STORES,
     COUNTERS,
     FORGERIES,
+    FULL_CODECS,
     JITTERS,
     KEY_STORES,
     KEY_WRAPS,
     LAYOUTS,
+    NO_CODEC,
+    PATCH_CHOICES,
     SIGNATURES,
     STEP_KINDS,
     TEARS,
+    VARIATIONS,
 )
 from simlib.scenario.sources import SourceLabel
 from simlib.scenario.toml_text import parse_toml, write_toml
@@ -51,6 +57,9 @@ TEXTS = st.text(PRINTABLE, max_size=30)
 LABELS = st.text(PRINTABLE, min_size=1, max_size=12).filter(lambda text: text == text.strip())
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
 RATES = st.lists(st.integers(1, 10**7), max_size=4).map(tuple)
+WEIGHTS = st.builds(m.StepWeights, SHARES, SHARES, SHARES, SHARES, SHARES).filter(
+    lambda weights: any(astuple(weights))
+)
 OLDER = 3
 """The fewest older firmwares that a chain here has."""
 
@@ -113,9 +122,9 @@ def releases(draw: Any, hardware: Sequence[str], in_flight: int) -> m.ReleaseSpe
         seed=draw(st.integers(0, (1 << 64) - 1)),
         size_bytes=draw(st.integers(64 << 10, 1 << 20)),
         base_size_bytes=draw(st.integers(64 << 10, 1 << 20)),
-        steps=tuple(draw(st.lists(st.sampled_from(STEP_KINDS), min_size=OLDER, max_size=6))),
+        steps=tuple(draw(st.lists(st.sampled_from((*STEP_KINDS, ANY_STEP)), min_size=OLDER, max_size=6))),
         payload=draw(st.sampled_from(["full", "delta"])),
-        codec="bsdiff4",
+        codec=draw(st.sampled_from(CODECS)),
         full_above=draw(SHARES),
         encrypted=draw(FLAGS),
         signature=signature,
@@ -126,6 +135,11 @@ def releases(draw: Any, hardware: Sequence[str], in_flight: int) -> m.ReleaseSpe
         cipher=draw(st.sampled_from(CIPHERS)),
         key_wrap=key_wrap,
         keys=draw(st.sampled_from(KEY_STORES if for_token else KEY_STORES[:1])),
+        variation=draw(st.sampled_from(VARIATIONS)),
+        step_weights=draw(WEIGHTS),
+        full_codec=draw(st.sampled_from((NO_CODEC, *FULL_CODECS))),
+        patches=draw(st.sampled_from(PATCH_CHOICES)),
+        patch_limit=draw(st.integers(0, 63)),
     )
 
 

@@ -11,22 +11,28 @@ import copy
 import random
 import tempfile
 from collections.abc import Iterator
+from fractions import Fraction
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
 
-from simlib.firmware.synthetic import release_versions
+from simlib.firmware.synthetic import drawn_steps, release_versions
 from simlib.scenario import Scenario
 from simlib.scenario.schema import (
     CIPHERS,
+    CODECS,
     COUNTER_STORES,
+    FULL_CODECS,
     JITTERS,
     KEY_WRAPS,
     LAYOUTS,
+    PATCH_CHOICES,
     SIGNATURES,
     STEP_KINDS,
+    VARIATIONS,
+    StepWeightsTable,
 )
 from simlib.scenario.schema_field import EFFECTS
 from simlib.scenario.toml_text import write_toml
@@ -62,7 +68,9 @@ CHAINS = [  # few, so that releases and the bench's cases are met again
     {"size": "72 KiB", "base_size": "68 KiB", "steps": ["minor", "patch"]},
     {"size": "100 KiB", "base_size": "64 KiB", "steps": ["patch", "rebuild", "major"]},
     {"size": "64 KiB", "steps": ["toolchain", "minor", "patch"], "seed": 2},
+    {"size": "64 KiB", "steps": ["any", "minor"]},
 ]
+IN_CHILDREN = {"hdiffpatch-lzma2"}  # codecs that start a process for each patch: seldom drawn
 FLASHES = [  # slot, sector and least write: 100 KiB does not fit into all of them
     {"slot_size": "128 KiB"},
     {"slot_size": "96 KiB", "sector_size": "2 KiB", "write_size": 8},
@@ -92,6 +100,12 @@ RELEASE = _optional(
     cipher=one(CIPHERS),
     key_wrap=one(KEY_WRAPS),
     load_address=one([0] * 5 + [0x2000_0000]),
+    codec=one([codec for codec in CODECS for _ in range(1 if codec in IN_CHILDREN else 3)]),
+    full_codec=one(FULL_CODECS),
+    patches=one(PATCH_CHOICES),
+    patch_limit=one([1, 2]),
+    variation=one(VARIATIONS),
+    step_weights=_optional(**{kind: one(["0.5", "0", "1"]) for kind in STEP_KINDS}),
 )
 LINK = _optional(
     capacity=one(["50 kB/s", "20 kB/s", "1 MB/s", "4 kB/s", "1 kB/s", "125 MB/s", "300 B/s", "7 B/s"])
@@ -547,6 +561,8 @@ def _mended(document: Document) -> None:
                 del cohort["owner"]
             if document.get("backup", {}).get("to") == "phone":
                 document["backup"]["to"] = "cloud"
+    if set(release.get("step_weights", {}).values()) == {"0"} and len(release["step_weights"]) == 5:
+        del release["step_weights"]["patch"]
     if release.get("signature", "").startswith("rsa-"):
         release.pop("seed", None)  # to find a key takes seconds, so there is one
     hardware = {cohort.get("hardware", "rev-a") for cohort in cohorts}
@@ -599,7 +615,12 @@ def _mended(document: Document) -> None:
 def _inventory(document: Document, luck: random.Random) -> Document:
     """An inventory for the document's cohorts: a file of some of the columns, with gaps, and its table."""
     release = document["release"]
-    versions = [str(version) for version in release_versions(release["steps"])]
+    weights = {
+        kind: Fraction(str(release.get("step_weights", {}).get(kind, field.default)))
+        for kind, field in StepWeightsTable.model_fields.items()
+    }
+    steps = drawn_steps(release.get("seed", 1), release["steps"], weights)
+    versions = [str(version) for version in release_versions(steps)]
     if "base_size" in release:
         versions.pop()  # the newest is larger than the others, and some slots would not hold it at the start
     cells: dict[str, list[str]] = {

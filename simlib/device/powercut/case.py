@@ -57,6 +57,8 @@ class SweepOptions:
     erased_value: int = 0xFF
     counter_store: str = "fuses"  # where the security counter is kept
     seed: int = 0  # of what is drawn: the bytes of torn operations, and which second cuts
+    codec: str | None = None  # of a payload that has one; None: the usual one
+    download_size_bytes: int | None = None  # 0: no such partition
 
     @property
     def tears(self) -> tuple[str, ...]:
@@ -65,7 +67,7 @@ class SweepOptions:
 
     def check(self) -> None:
         """Raises `InputError` where the options name nothing that there is."""
-        check_payload(self.layout, self.payload)
+        check_payload(self.layout, self.payload, self.codec)
         if self.encrypted:
             check_encrypted(self.layout)
         if self.tear != ALL_TEARS and self.tear not in TEARS:
@@ -109,7 +111,6 @@ def build_case(options: SweepOptions) -> SweepCase:
     """Raises `InputError` where the options do not go together."""
     options.check()
     release = _release(options)
-    full = options.payload == "full"
     sizes = [len(image) for image in release.images]
     config = config_for(
         FlashShape(
@@ -118,17 +119,18 @@ def build_case(options: SweepOptions) -> SweepCase:
             options.slot_size_bytes,
             options.write_size_bytes,
             options.erased_value,
+            options.download_size_bytes,
         ),
         (max(sizes), *sizes),
-        0 if full else max(len(each.blob) for each in release.artefacts if each.kind == "delta"),
+        max((len(each.blob) for each in release.artefacts if each.kind != "full"), default=0),
         encrypted=options.encrypted,
         patches=_patches(release),
     )
     config = replace(config, counter_store=options.counter_store)
     key = release.verify_key
-    update = install_event(_artefact(release, 0, 1, full=full), key)
+    update = install_event(artefact_of(release, 0, 1, options.payload), key)
     further = {
-        name: install_event(_artefact(release, base, 2, full=full), key)
+        name: install_event(artefact_of(release, base, 2, options.payload), key)
         for base, name in enumerate(NAMES[:2])
     }
     forms = [forms_of(release, number) for number in range(len(NAMES))]
@@ -154,21 +156,21 @@ def _release(options: SweepOptions) -> Release:
             files,
             options.payload,
             encrypted=options.encrypted,
+            codec=options.codec,
             targets=(1,),
             load_address=load_address_for(options.layout),
         )
 
 
-def _artefact(release: Release, base: int, target: int, *, full: bool) -> Artefact:
-    if full:
-        return release.full_for(target)
-    return next(each for each in release.artefacts if (each.base, each.target) == (base, target))
+def artefact_of(release: Release, base: int, target: int, payload: str) -> Artefact:
+    """What leads from one number of the chain to another in this form."""
+    return next(each for each in release.artefacts_for(base, target) if each.kind == payload)
 
 
 def _patches(release: Release) -> Iterator[bytes]:
-    """Every patch of the release, in the clear."""
+    """Every patch of the release, from nothing too, in the clear."""
     for each in release.artefacts:
-        if each.kind == "delta":
+        if each.kind != "full":
             facts = open_manifest(each.manifest, (release.verify_key,))
             yield unpack_blob(facts, each.blob, release.decryption_key)
 
