@@ -79,12 +79,14 @@ def made_while_it_arrives(device: Device, patch: bytes) -> Iterator[bytes]:
     base, effort = base_of(device, patch)
     made, waiting = 0, bytearray()
     for piece in patch_pieces(base, patch, max_result_bytes=image_limit(device)):
-        meter.patch(len(piece), effort)
-        made += len(piece)
         waiting += piece
         while len(waiting) >= LARGEST_WRITE_BYTES:
+            meter.patch(LARGEST_WRITE_BYTES, effort)
+            made += LARGEST_WRITE_BYTES
             yield bytes(waiting[:LARGEST_WRITE_BYTES])
             del waiting[:LARGEST_WRITE_BYTES]
+    meter.patch(len(waiting), effort)
+    made += len(waiting)
     meter.sha256(len(patch))
     meter.sha256(made)
     if waiting:
