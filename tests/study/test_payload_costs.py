@@ -45,7 +45,7 @@ def calm(name: str, devices: int = 60) -> Scenario:
     scenario = Scenario.load(name)
     cohorts = [
         {key: value for key, value in cohort.items() if key not in ("habit", "owner")}
-        | {"battery": [1, 1], "wake_presence": 1, "download_size": "160 KiB"}
+        | {"battery": [1, 1], "wake_presence": 1, "download_size": "192 KiB"}
         for cohort in scenario.document["cohorts"]
     ]
     groups = [{"share": "rest", "error_threshold": 1, "gate": "threshold"}]
