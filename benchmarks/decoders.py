@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import lzma
+import os
 import pickle
 import re
 import subprocess
@@ -25,6 +26,8 @@ from simlib.firmware.corpus import load_corpus
 from simlib.firmware.synthetic import synthetic_chain
 
 KIB = 1 << 10
+ALIKE = os.environ | {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+"""So that the interpreter starts the same way each time."""
 
 
 def detools_body(payload: bytes) -> bytes:
@@ -96,7 +99,7 @@ def instructions(name: str, old: bytes, payload: bytes) -> int:
         for times in (1, 3):
             child = (sys.executable, __file__, "--child", file.name, str(times))
             command = ("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *child)
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            done = subprocess.run(command, capture_output=True, text=True, check=True, env=ALIKE)
             counts.append(int(re.search(r"Collected : (\d+)", done.stderr)[1]))
     return (counts[1] - counts[0]) // 2
 

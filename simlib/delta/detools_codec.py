@@ -65,7 +65,7 @@ def _portions(compression: str, stream: memoryview, where: str) -> Iterator[byte
         raise damaged(
             f"{where} heatshrink header", bytes(stream[:1]).hex() or "nothing", f"{_HEATSHRINK_HEADER:x}"
         )
-    return heatshrink_portions(stream[1:], WINDOW_BITS, LOOKAHEAD_BITS)
+    return heatshrink_portions(stream[1:], WINDOW_BITS, LOOKAHEAD_BITS, where)
 
 
 def _number(next_byte: Callable[[], int], where: str) -> int:

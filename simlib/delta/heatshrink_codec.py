@@ -57,7 +57,7 @@ class FullHeatshrink:
     ) -> Iterator[bytes | memoryview]:
         """The result in pieces of at most some 8 KiB; raises as `apply` does."""
         room = result_size_bytes
-        for portion in heatshrink_portions(memoryview(payload), WINDOW_BITS, LOOKAHEAD_BITS):
+        for portion in heatshrink_portions(memoryview(payload), WINDOW_BITS, LOOKAHEAD_BITS, WHERE):
             if len(portion) > room:
                 raise damaged(WHERE, "more bytes", "as many as are needed")
             room -= len(portion)

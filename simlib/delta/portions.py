@@ -25,19 +25,24 @@ _LONGEST_SHIFT: Final = 56
 
 
 def heatshrink_portions(
-    stream: memoryview, window_bits: int, lookahead_bits: int
+    stream: memoryview, window_bits: int, lookahead_bits: int, where: str
 ) -> Iterator[bytes | memoryview]:
     """What a heatshrink stream of these parameters holds.
 
     A back-reference of 1 + window + lookahead bits makes at most 2 to the power of lookahead bytes, so
-    `FEED_BYTES` become at most 64 KiB with 8 and 7 bits.
+    `FEED_BYTES` become at most 64 KiB with 8 and 7 bits. A stream has no end mark: it ends with the byte that
+    completes its last code, so a byte that makes nothing lies behind it.
     """
     from heatshrink2 import core
 
     decoder = core.Encoder(core.Reader(window_sz2=window_bits, lookahead_sz2=lookahead_bits))
-    for at in range(0, len(stream), FEED_BYTES):
-        yield bytes(decoder.fill(bytes(stream[at : at + FEED_BYTES])))
-    yield bytes(decoder.finish())
+    body, last = stream[:-1], stream[-1:]
+    for at in range(0, len(body), FEED_BYTES):
+        yield bytes(decoder.fill(bytes(body[at : at + FEED_BYTES])))
+    end = bytes(decoder.fill(bytes(last))) + bytes(decoder.finish())
+    if last and not end:
+        raise damaged(where, "a last byte that makes nothing", "the end of a code")
+    yield end
 
 
 def lzma_alone_portions(stream: memoryview, where: str) -> Iterator[bytes | memoryview]:
@@ -67,7 +72,7 @@ def crle_portions(stream: memoryview, where: str) -> Iterator[bytes | memoryview
     """What a stream of conditional run lengths holds: bytes as they are, and bytes so many times.
 
     A segment is 0, a length and as many bytes; or 1, a length and the byte that is repeated. A length is
-    seven bits a byte, the lowest first (detools, compression/crle.py).
+    seven bits a byte, the lowest first (detools, compression/crle.py). No segment of a stream is empty.
     """
     at = 0
     while at < len(stream):
@@ -75,6 +80,8 @@ def crle_portions(stream: memoryview, where: str) -> Iterator[bytes | memoryview
         if kind not in (_SCATTERED, _REPEATED):
             raise damaged(f"{where} segment", str(kind), f"{_SCATTERED} or {_REPEATED}")
         length, at = _crle_length(stream, at + 1, where)
+        if not length:
+            raise damaged(f"{where} segment", "an empty one", "at least one byte")
         needed = length if kind == _SCATTERED else 1
         if len(stream) - at < needed:
             raise damaged(f"{where} segment", f"{len(stream) - at} bytes", f"{needed}")

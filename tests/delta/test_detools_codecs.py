@@ -168,8 +168,15 @@ def test_a_payload_cut_short_is_damaged(name):
 def test_bytes_behind_a_payload_are_refused(name):
     old, new = firmwares()[0][: 9 * KIB], firmwares()[1][: 8 * KIB]
     payload = CODECS[name].diff(base_of(name, old), new)
-    for behind in (payload, random.Random(2).randbytes(1000)):
+    for behind in (payload, random.Random(2).randbytes(1000), b"\0", b"\xff", b"\0\0", b"\1\0\0", bytes(4)):
         assert verdict(name, payload + behind, old, new) is Reason.PATCH_DAMAGED
+
+
+@each_codec
+def test_a_byte_behind_an_empty_result_is_refused(name):
+    payload = CODECS[name].diff(b"", b"")
+    assert verdict(name, payload, b"", b"") is Reason.NONE
+    assert verdict(name, payload + b"\0", b"", b"") is Reason.PATCH_DAMAGED
 
 
 @each_codec

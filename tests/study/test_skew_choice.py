@@ -170,10 +170,6 @@ def test_a_plan_says_what_keeping_the_last_bases_is_worth_and_why_a_base_is_left
         (lambda: Budgets(limit=-1), "limit: found -1"),
         (lambda: by_rule([], "oldest"), "patches: found"),
         (lambda: plan(skew_fleet()).choice("oldest"), "rule: found"),
-        (
-            lambda: best_set([Base(1, F(1), 1 << 32, 1 << 33, 1, True)], Budgets(storage_bytes=7)),
-            "budgets: found patches of 4294967296",
-        ),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(make, names: str) -> None:

@@ -1,9 +1,9 @@
 """Which patches to publish: by the rules that a release knows, and the best set within two budgets.
 
 A set of patches saves the sum of what its members save, and takes the sums of their sizes and of the times to
-build them; none changes what another one saves. So the best set is a knapsack with two constraints, which
-`scipy.optimize.milp` solves to the end, and a rule, which takes bases in an order of its own, does best with
-as many of them as the budgets allow.
+build them; none changes what another one saves. So the best set is a knapsack with several constraints
+(`simlib.study.skew.knapsack`), and a rule, which takes bases in an order of its own, does best with as many
+of them as the budgets allow.
 
 The budgets are for patches alone: the whole images are there in any case.
 """
@@ -13,18 +13,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import lcm
 from typing import Final
-
-import numpy as np
 
 from simlib.errors import InputError
 from simlib.scenario.toml_text import shown
+from simlib.study.skew.knapsack import most_valuable
 
 RULES: Final = ("newest", "population", "saving")
 """As `ReleaseSpec.patches` has them."""
 BEST: Final = "best set"
-TOLERATED: Final = 1 << 31
-"""The largest budget that the solver is given [byte or ms]: beyond, its tolerance would be a unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,40 +115,27 @@ def by_rule(bases: Sequence[Base], rule: str, budgets: Budgets | None = None) ->
 def best_set(bases: Sequence[Base], budgets: Budgets | None = None) -> Choice:
     """The patches that save most within the budgets; of those alone it is known beforehand what they take.
 
-    That is: as if sizes were known from a release like it. Raises `InputError` for budgets beyond what the
-    solver can tell apart.
+    That is: as if sizes were known from a release like it. Of sets that save the same, the one with the
+    earlier of `bases`.
     """
-    from scipy.optimize import Bounds, LinearConstraint, milp
-
     budgets = Budgets() if budgets is None else budgets
     useful = [base for base in bases if base.worth_it and base.saved_bytes > 0]
-    rows, limits = [], []
-    for most, taken in (
-        (budgets.storage_bytes, [base.patch_bytes for base in useful]),
-        (budgets.cpu_ms, [base.build_ms for base in useful]),
-        (budgets.limit, [1] * len(useful)),
-    ):
-        if most is not None and most < sum(taken):
-            if sum(taken) > TOLERATED:
-                raise InputError(
-                    f"budgets: found patches of {sum(taken)} together, expected at most {TOLERATED}"
-                )
-            rows.append(taken)
-            limits.append(most)
-    if not rows:
-        return _chosen(BEST, bases, useful, useful)
-    # Only ratios of savings count; scaled to their largest, the solver's tolerances mean something.
-    largest = max(base.saved_bytes for base in useful)
-    found = milp(
-        c=np.array([-float(base.saved_bytes / largest) for base in useful]),
-        constraints=LinearConstraint(np.array(rows, dtype=float), ub=np.array(limits, dtype=float)),
-        integrality=np.ones(len(useful)),
-        bounds=Bounds(0, 1),
-        options={"mip_rel_gap": 0.0},
+    kept = [
+        (most, taken)
+        for most, taken in (
+            (budgets.storage_bytes, [base.patch_bytes for base in useful]),
+            (budgets.cpu_ms, [base.build_ms for base in useful]),
+            (budgets.limit, [1] * len(useful)),
+        )
+        if most is not None
+    ]
+    unit = lcm(*(base.saved_bytes.denominator for base in useful))
+    best = most_valuable(
+        [int(base.saved_bytes * unit) for base in useful],
+        [taken for _, taken in kept],
+        [most for most, _ in kept],
     )
-    chosen = [base for base, taken in zip(useful, found.x, strict=True) if taken > 0.5]
-    if not budgets.allow(chosen, chosen):
-        raise ArithmeticError("the solver's set is beyond the budgets that it was given")
+    chosen = [useful[k] for k in best]
     return _chosen(BEST, bases, chosen, chosen)
 
 
