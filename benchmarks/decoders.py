@@ -2,15 +2,19 @@
 
     python benchmarks/decoders.py [--chain pybricks_cityhub]
 
-Each library's own decoder, in C, takes a patch or a compressed image to the end once and three times; half
-the difference is one run without the interpreter's start. What a codec's traits say is the mean of the two
-pairs in percent of bsdiff4's, rounded. CRLE has no decoder in C here: it copies. Counts do not depend on what
-else the machine does. valgrind has to be installed.
+Each library's own decoder, in C, takes a patch or a compressed image to the end once and five times; a fourth
+of the difference is one run without the interpreter's start. The counted process imports nothing but the
+library, hashes with a fixed seed and collects no garbage, so that a count is the same each time, whatever
+else the machine does. The last table has the instructions of both pairs together, in percent of bsdiff4's:
+the figure that a codec's traits give, rounded. How the codecs compare depends on the pair: a full image costs
+the same for any base, a patch the more the more it holds. CRLE has no decoder in C here: it copies. valgrind
+has to be installed.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import lzma
 import os
 import pickle
@@ -18,16 +22,12 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from simlib.delta.registry import CODECS
-from simlib.firmware.corpus import load_corpus
-from simlib.firmware.synthetic import synthetic_chain
-
 KIB = 1 << 10
-ALIKE = os.environ | {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
-"""So that the interpreter starts the same way each time."""
+FEW, MANY = 1, 5
 
 
 def detools_body(payload: bytes) -> bytes:
@@ -96,21 +96,54 @@ def instructions(name: str, old: bytes, payload: bytes) -> int:
         file.write(pickle.dumps((name, old, payload)))
         file.flush()
         counts = []
-        for times in (1, 3):
-            child = (sys.executable, __file__, "--child", file.name, str(times))
+        for times in (FEW, MANY):
+            child = (sys.executable, "-B", __file__, "--child", file.name, str(times))
             command = ("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *child)
-            done = subprocess.run(command, capture_output=True, text=True, check=True, env=ALIKE)
+            environment = {**os.environ, "PYTHONHASHSEED": "0"}
+            done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
             counts.append(int(re.search(r"Collected : (\d+)", done.stderr)[1]))
-    return (counts[1] - counts[0]) // 2
+    return (counts[1] - counts[0]) // (MANY - FEW)
 
 
 def pairs(chain: str | None) -> list[tuple[str, bytes, bytes]]:
     """Two pairs of firmwares, near and far apart."""
+    from simlib.firmware.corpus import load_corpus
+    from simlib.firmware.synthetic import synthetic_chain
+
     if chain is not None:
         images = [firmware.payload for firmware in load_corpus(chain)]
         return [(f"{chain} {n}", images[n], images[n + 1]) for n in (0, 2)]
     images = synthetic_chain(1, [192 * KIB] * 3, ("minor", "toolchain"))
     return [("a minor step", images[0], images[1]), ("a toolchain step", images[1], images[2])]
+
+
+def decode(file: Path, times: int) -> None:
+    """What the counted process does."""
+    run = decoder(*pickle.loads(file.read_bytes()))
+    gc.disable()
+    for _ in range(times):
+        run()
+
+
+def report(chain: str | None) -> None:
+    """Print a table for each pair and one for both together."""
+    from simlib.delta.registry import CODECS
+
+    together: Counter[str] = Counter()
+    for title, old, new in pairs(chain):
+        print(f"\n{title}: {len(new):,} bytes")
+        print(f"{'codec':<22}{'payload':>10}{'per byte':>10}{'percent':>9}")
+        counts: dict[str, int] = {}
+        for name in COUNTED:
+            base = old if CODECS[name].traits.takes_base else b""
+            payload = CODECS[name].diff(base, new)
+            counts[name] = instructions(name, base, payload)
+            share = counts[name] / counts["bsdiff4"]
+            print(f"{name:<22}{len(payload):>10,}{counts[name] / len(new):>10.1f}{share:>9.0%}", flush=True)
+        together.update(counts)
+    print(f"\ntogether\n{'codec':<22}{'percent':>9}{'traits':>9}")
+    for name, count in together.items():
+        print(f"{name:<22}{count / together['bsdiff4']:>9.0%}{CODECS[name].traits.effort_percent:>8}%")
 
 
 def main() -> None:
@@ -119,20 +152,9 @@ def main() -> None:
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        decode = decoder(*pickle.loads(Path(options.child[0]).read_bytes()))
-        for _ in range(int(options.child[1])):
-            decode()
-        return
-    for title, old, new in pairs(options.chain):
-        print(f"\n{title}: {len(new):,} bytes")
-        print(f"{'codec':<22}{'payload':>10}{'per byte':>10}{'percent':>9}")
-        whole = 0
-        for name in COUNTED:
-            base = old if CODECS[name].traits.takes_base else b""
-            payload = CODECS[name].diff(base, new)
-            count = instructions(name, base, payload)
-            whole = whole or count
-            print(f"{name:<22}{len(payload):>10,}{count / len(new):>10.1f}{count / whole:>9.0%}")
+        decode(Path(options.child[0]), int(options.child[1]))
+    else:
+        report(options.chain)
 
 
 if __name__ == "__main__":

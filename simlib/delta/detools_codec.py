@@ -230,7 +230,7 @@ def _whole_segments(size_bytes: int) -> int:
 _DECOMPRESSORS: Final[tuple[tuple[str, int, DecoderSize, int], ...]] = (
     ("heatshrink", _HEATSHRINK_BYTES, "small", 50),
     ("crle", 16, "small", 10),
-    ("lzma", _LZMA_BYTES, "medium", 65),
+    ("lzma", _LZMA_BYTES, "medium", 60),
 )
 
 

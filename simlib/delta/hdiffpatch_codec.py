@@ -56,7 +56,7 @@ TRAITS: Final = Traits(
     streams=False,  # four blocks behind one another, read side by side
     in_place=True,
     decoder="large",
-    effort_percent=50,
+    effort_percent=65,
     source="derived: RAM (HDiffPatch, patch.c and decompress_plugin_demo.h: four LZMA2 decoders; LZMA SDK,"
     " lzma.txt); recalled: the size class, their code and the patcher's; measured: effort"
     " (benchmarks/decoders.py)",

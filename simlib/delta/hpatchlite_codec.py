@@ -49,7 +49,7 @@ TRAITS: Final = Traits(
     streams=True,
     in_place=True,
     decoder="small",
-    effort_percent=30,
+    effort_percent=25,
     source="read: the READMEs of HPatchLite (662 bytes of code) and tinyuz (824), and what they need of RAM;"
     " measured: effort (benchmarks/decoders.py)",
 )

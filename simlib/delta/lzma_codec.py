@@ -32,7 +32,7 @@ TRAITS: Final = Traits(
     streams=True,
     in_place=False,
     decoder="medium",
-    effort_percent=150,
+    effort_percent=125,
     source="read: imgtool 2.5 (dictionary and properties); LZMA SDK, lzma.txt and LzmaLib.h (2 to 8 kB of"
     " code; RAM); measured: effort (benchmarks/decoders.py)",
 )

@@ -191,7 +191,7 @@ FULL: Final = Zstd(
         streams=True,
         in_place=False,
         decoder="large",
-        effort_percent=10,
+        effort_percent=15,
         source=PATCH_FROM.traits.source,
     ),
 )
