@@ -100,7 +100,7 @@ def prepare(
     """
     spec = dictated(scenario.spec)
     routes = routes_of(spec)
-    release = _release(spec, _shares_of_bases(spec))
+    release = _release(spec)
     for number, cohort in enumerate(spec.cohorts):
         if len(cohort.base_mix) > release.primary:
             raise InputError(
@@ -144,18 +144,21 @@ def _shares_of_bases(spec: ScenarioSpec) -> tuple[Fraction, ...]:
     )
 
 
-def _release(spec: ScenarioSpec, populations: tuple[Fraction, ...]) -> Release:
+def _release(spec: ScenarioSpec, populations: tuple[Fraction, ...] | None = None) -> Release:
     """The release with everything that may be offered: in flight, on the way, and after a halt.
 
-    `populations` are what runs 1, 2, … releases behind it, should the patches be chosen by that. A synthetic
-    one is made once for all runs of a process that ask for it.
+    `populations` are how many devices run what is 1, 2, … releases behind it, should the patches be chosen by
+    that; None: the cohorts' base mixes. A synthetic one is made once for all runs of a process that ask for
+    it.
     """
     recovery = None
     if spec.recovery.on_halt == "forward-fix":
         recovery = Recovery("forward-fix", spec.recovery.step)
     elif spec.recovery.on_halt == "rollback":
         recovery = Recovery("rollback-resigned" if spec.recovery.resign else "rollback", spec.recovery.step)
-    counted = populations if _chooses_by_devices(spec.release) else ()
+    counted: tuple[Fraction, ...] = ()
+    if _chooses_by_devices(spec.release):
+        counted = _shares_of_bases(spec) if populations is None else populations
     try:
         if spec.release.source != "synthetic":  # files may change between two runs
             return _built(spec.release, recovery, counted)

@@ -132,7 +132,7 @@ UPDATER_DEFECTS: tuple[Defect, ...] = (
         _SELECT,
         "a download does not erase a sector that begins with erased bytes",
         Edit(
-            updater._stream,
+            updater._write,
             {
                 "            area.erase(place.offset + erased)": (
                     "            if not area.is_erased(place.offset + erased, 16):\n"
