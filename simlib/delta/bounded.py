@@ -9,6 +9,7 @@ or a byte behind it is refused, because two readers could disagree about it.
 from __future__ import annotations
 
 import bz2
+import lzma
 from typing import Final
 
 from simlib.errors import Reason, Refused
@@ -23,27 +24,35 @@ def bz2_ceiling(size_bytes: int) -> int:
 
 
 class BoundedStream:
-    """One whole bzip2 stream, decompressed as far as it is asked for.
+    """One whole stream of bzip2 or LZMA, decompressed as far as it is asked for.
 
-    Besides what it returns it holds the decompressor: at most 3.7 MB (bzip2's manual, 3.1, at block size 9).
+    Besides what it returns it holds the decompressor: of bzip2 at most 3.7 MB (its manual, 3.1, at block size
+    9), of LZMA the dictionary.
     """
 
-    def __init__(self, stream: memoryview, where: str) -> None:
-        """`where` names the stream in messages."""
+    def __init__(
+        self,
+        stream: memoryview,
+        where: str,
+        engine: lzma.LZMADecompressor | None = None,
+        kind: str = "a bzip2 stream",
+    ) -> None:
+        """`where` names the stream in messages, `kind` what it should be; `engine` None: bzip2's."""
         self._stream = stream
         self._where = where
         self._fed = 0
-        self._engine = bz2.BZ2Decompressor()
+        self._engine = bz2.BZ2Decompressor() if engine is None else engine
+        self._kind = kind
 
     def read(self, size_bytes: int) -> bytearray:
         """The next `size_bytes` bytes; fewer, or none, where the stream ends.
 
         Raises:
-            Refused: PATCH_DAMAGED when it is not a bzip2 stream, or stops before its end.
+            Refused: PATCH_DAMAGED when it is no such stream, or stops before its end.
         """
         data = bytearray(size_bytes)
         at = 0
-        while at < size_bytes and (piece := self._next(size_bytes - at)):
+        while at < size_bytes and (piece := self.some(size_bytes - at)):
             data[at : at + len(piece)] = piece
             at += len(piece)
         del data[at:]
@@ -66,24 +75,28 @@ class BoundedStream:
         Raises:
             Refused: PATCH_DAMAGED when the stream goes on, or a byte follows it.
         """
-        if self._next(1):
+        if self.some(1):
             raise self._damaged("more bytes", "as many as are needed")
         if behind := len(self._engine.unused_data) + len(self._stream) - self._fed:
             raise self._damaged(f"{behind} bytes behind the stream", "none")
 
-    def _next(self, limit_bytes: int) -> bytes:
-        """Some of the next bytes, at least one and at most the limit; none at the stream's end."""
+    def some(self, limit_bytes: int) -> bytes:
+        """Some of the next bytes, at least one and at most the limit or 64 KiB; none at the stream's end.
+
+        Raises:
+            Refused: PATCH_DAMAGED as for `read`.
+        """
         while not self._engine.eof:
             feed = b""
             if self._engine.needs_input:
                 feed = bytes(self._stream[self._fed : self._fed + FEED_BYTES])
                 if not feed:
-                    raise self._damaged("its end", "the end of a bzip2 stream")
+                    raise self._damaged("its end", f"the end of {self._kind}")
                 self._fed += len(feed)
             try:
                 piece = self._engine.decompress(feed, min(limit_bytes, FEED_BYTES))
-            except (OSError, ValueError) as error:
-                raise self._damaged(error, "a bzip2 stream") from error
+            except (OSError, ValueError, lzma.LZMAError) as error:
+                raise self._damaged(error, self._kind) from error
             if piece:
                 return piece
         return b""

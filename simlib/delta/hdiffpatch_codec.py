@@ -31,9 +31,9 @@ from numpy.typing import NDArray
 from simlib.delta.codec import Recipe, Traits
 from simlib.delta.lzma_codec import (
     SMALLEST_DICTIONARY_BYTES,
-    Lzma2Stream,
     dictionary_bytes,
     dictionary_code,
+    lzma2_pieces,
 )
 from simlib.delta.packed import check_cover, check_cover_count, damaged, read_number
 
@@ -139,7 +139,7 @@ def _decompressed(block: memoryview, size_bytes: int, where: str) -> bytes:
     honest = dictionary_code(size_bytes)
     if block[0] > honest:
         raise damaged(f"{where} dictionary", f"code {block[0]}", f"at most {honest}")
-    return b"".join(Lzma2Stream(block[1:], size_bytes, dictionary_bytes(block[0]), where).pieces())
+    return b"".join(lzma2_pieces(block[1:], size_bytes, dictionary_bytes(block[0]), where))
 
 
 def _expanded(runs: bytes, run_bytes: bytes, result_size_bytes: int) -> NDArray[np.uint8]:

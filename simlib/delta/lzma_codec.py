@@ -5,7 +5,7 @@ size and the properties lc, lp and pb, then a raw LZMA2 stream: dictionary 128 K
 payload is that, byte for byte. Its BCJ filter for Thumb code (``lzma2armthumb``) is not used: an image here
 may be any core's.
 
-A stream is read as a file is, so much at a time, by `Lzma2Stream`, and must end where its container says.
+A stream is read as a file is (`bounded`), and must end where its container says.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from simlib.delta.bounded import BoundedStream
 from simlib.delta.codec import Recipe, Traits
 from simlib.delta.packed import damaged
 
@@ -22,8 +23,6 @@ WHERE: Final = "full-lzma"
 DICTIONARY_BYTES: Final = 128 << 10
 LC, LP, PB = 3, 1, 2
 SMALLEST_DICTIONARY_BYTES: Final = 4096
-FEED_BYTES: Final = 1 << 16
-"""How much is handed to the decompressor, or asked of it, at a time [byte]."""
 STATE_BYTES: Final = 1024 * (4 + (3 << (LC + LP)) // 2)
 """The decoder's tables [byte]: 4 kB and 1.5 kB times 2 to the power of lc + lp (LZMA SDK, lzma.txt,
 "Memory requirements for decompressing")."""
@@ -53,64 +52,33 @@ def dictionary_bytes(code: int) -> int:
     return (2 | code & 1) << (code // 2 + 11)
 
 
-class Lzma2Stream:
-    """One whole raw LZMA2 stream of a known size, decompressed as far as it is asked for.
+def lzma2_pieces(
+    stream: memoryview, size_bytes: int, dictionary_limit_bytes: int, where: str
+) -> Iterator[bytes]:
+    """What a raw LZMA2 stream of a known size holds, in pieces of up to 64 KiB; `where` names it in messages.
 
-    It holds the dictionary, no larger than the stream's contents, and what it returns.
+    Memory is a piece and the dictionary, no larger than the stream's contents.
+
+    Raises:
+        Refused: PATCH_DAMAGED when it is no such stream, is longer than one of so many bytes can be, holds
+            more or less than it should, or bytes follow it.
     """
-
-    def __init__(self, stream: memoryview, size_bytes: int, dictionary_limit_bytes: int, where: str) -> None:
-        """`where` names the stream in messages.
-
-        Raises:
-            Refused: PATCH_DAMAGED when it is longer than one of `size_bytes` bytes can be.
-        """
-        ceiling = lzma2_ceiling(size_bytes)
-        if len(stream) > ceiling:
-            raise damaged(where, f"{len(stream)} bytes", f"at most {ceiling}")
-        self._stream = stream
-        self._where = where
-        self._fed = 0
-        self._room = size_bytes
-        # No distance reaches behind the stream's start, so a larger dictionary would decode nothing more.
-        dictionary = max(SMALLEST_DICTIONARY_BYTES, min(dictionary_limit_bytes, size_bytes))
-        self._engine = lzma.LZMADecompressor(
-            lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": dictionary}]
-        )
-
-    def pieces(self) -> Iterator[bytes]:
-        """All that it holds, in pieces of up to `FEED_BYTES`.
-
-        Raises:
-            Refused: PATCH_DAMAGED when it is not an LZMA2 stream, holds more or less than it should, or bytes
-                follow it.
-        """
-        while piece := self._next(min(self._room, FEED_BYTES) or 1):
-            if len(piece) > self._room:
-                raise damaged(self._where, "more bytes", "as many as are needed")
-            self._room -= len(piece)
-            yield piece
-        if self._room:
-            raise damaged(self._where, f"its end {self._room} bytes early", "as many as are needed")
-        if behind := len(self._engine.unused_data) + len(self._stream) - self._fed:
-            raise damaged(self._where, f"{behind} bytes behind the stream", "none")
-
-    def _next(self, limit_bytes: int) -> bytes:
-        """Some of the next bytes, at least one and at most the limit; none at the stream's end."""
-        while not self._engine.eof:
-            feed = b""
-            if self._engine.needs_input:
-                feed = bytes(self._stream[self._fed : self._fed + FEED_BYTES])
-                if not feed:
-                    raise damaged(self._where, "its end", "the end of an LZMA2 stream")
-                self._fed += len(feed)
-            try:
-                piece = self._engine.decompress(feed, limit_bytes)
-            except lzma.LZMAError as error:
-                raise damaged(self._where, str(error), "an LZMA2 stream") from error
-            if piece:
-                return piece
-        return b""
+    ceiling = lzma2_ceiling(size_bytes)
+    if len(stream) > ceiling:
+        raise damaged(where, f"{len(stream)} bytes", f"at most {ceiling}")
+    # No distance reaches behind the stream's start, so a larger dictionary would decode nothing more.
+    dictionary = max(SMALLEST_DICTIONARY_BYTES, min(dictionary_limit_bytes, size_bytes))
+    engine = lzma.LZMADecompressor(
+        lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": dictionary}]
+    )
+    reader = BoundedStream(stream, where, engine, "an LZMA2 stream")
+    room = size_bytes
+    while room and (piece := reader.some(room)):
+        room -= len(piece)
+        yield piece
+    reader.expect_end()
+    if room:
+        raise damaged(where, f"its end {room} bytes early", "as many as are needed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +119,12 @@ class FullLzma:
     def pieces(
         self, old: bytes, payload: bytes | memoryview, result_size_bytes: int
     ) -> Iterator[bytes | memoryview]:
-        """The result in pieces of up to `FEED_BYTES`; raises as `apply` does."""
+        """The result in pieces of up to 64 KiB; raises as `apply` does."""
         view = memoryview(payload)
         header = bytes(view[: len(_HEADER)])
         if header != _HEADER:
             raise damaged(f"{WHERE} header", header.hex() or "nothing", _HEADER.hex())
-        stream = Lzma2Stream(view[len(_HEADER) :], result_size_bytes, DICTIONARY_BYTES, WHERE)
-        yield from stream.pieces()
+        yield from lzma2_pieces(view[len(_HEADER) :], result_size_bytes, DICTIONARY_BYTES, WHERE)
 
     def recipe(self, old_size_bytes: int, payload: bytes | memoryview, result_size_bytes: int) -> Recipe:
         """Not to be had: the result is made of itself, not of a base."""

@@ -10,6 +10,7 @@ import lzma
 from collections.abc import Iterator
 from typing import Final
 
+from simlib.delta.bounded import BoundedStream
 from simlib.delta.packed import damaged
 
 PORTION_BYTES: Final = 1 << 16
@@ -51,21 +52,10 @@ def lzma_alone_portions(stream: memoryview, where: str) -> Iterator[bytes | memo
     if header != LZMA_HEADER:
         raise damaged(f"{where} LZMA header", header.hex() or "nothing", LZMA_HEADER.hex())
     engine = lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_LZMA_MEMORY_BYTES)
-    fed = 0
-    while not engine.eof:
-        feed = b""
-        if engine.needs_input:
-            feed = bytes(stream[fed : fed + PORTION_BYTES])
-            if not feed:
-                raise damaged(where, "its end", "the end of an LZMA stream")
-            fed += len(feed)
-        try:
-            portion = engine.decompress(feed, PORTION_BYTES)
-        except lzma.LZMAError as error:
-            raise damaged(where, str(error), "an LZMA stream") from error
+    reader = BoundedStream(stream, where, engine, "an LZMA stream")
+    while portion := reader.some(PORTION_BYTES):
         yield portion
-    if behind := len(engine.unused_data) + len(stream) - fed:
-        raise damaged(where, f"{behind} bytes behind the stream", "none")
+    reader.expect_end()
 
 
 def crle_portions(stream: memoryview, where: str) -> Iterator[bytes | memoryview]:
