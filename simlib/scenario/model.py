@@ -244,3 +244,12 @@ class ScenarioSpec:
     harm: HarmSpec
     alerts: AlertSpec
     sources: tuple[tuple[str, str], ...]  # pattern of keys to "label: source"
+
+    @property
+    def base_shares(self) -> tuple[Fraction, ...]:
+        """The share of the fleet that runs the firmware 1, 2, … releases behind the newest."""
+        longest = max(len(cohort.base_mix) for cohort in self.cohorts)
+        return tuple(
+            sum((c.share * c.base_mix[n] for c in self.cohorts if n < len(c.base_mix)), Fraction(0))
+            for n in range(longest)
+        )

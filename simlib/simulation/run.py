@@ -135,15 +135,6 @@ def _chooses_by_devices(release: ReleaseSpec) -> bool:
     return bool(release.patch_limit) and release.patches != "newest"
 
 
-def _shares_of_bases(spec: ScenarioSpec) -> tuple[Fraction, ...]:
-    """The share of the fleet that runs the firmware 1, 2, … releases behind the newest."""
-    longest = max(len(cohort.base_mix) for cohort in spec.cohorts)
-    return tuple(
-        sum((c.share * c.base_mix[n] for c in spec.cohorts if n < len(c.base_mix)), Fraction(0))
-        for n in range(longest)
-    )
-
-
 def _release(spec: ScenarioSpec, populations: tuple[Fraction, ...] | None = None) -> Release:
     """The release with everything that may be offered: in flight, on the way, and after a halt.
 
@@ -158,7 +149,7 @@ def _release(spec: ScenarioSpec, populations: tuple[Fraction, ...] | None = None
         recovery = Recovery("rollback-resigned" if spec.recovery.resign else "rollback", spec.recovery.step)
     counted: tuple[Fraction, ...] = ()
     if _chooses_by_devices(spec.release):
-        counted = _shares_of_bases(spec) if populations is None else populations
+        counted = spec.base_shares if populations is None else populations
     try:
         if spec.release.source != "synthetic":  # files may change between two runs
             return _built(spec.release, recovery, counted)

@@ -96,7 +96,7 @@ def update_costs(
         for number, cohort in enumerate(spec.cohorts)
         for layout in dict.fromkeys(layouts or (cohort.layout,))
     ]
-    behind = max(len(cohort.base_mix) for cohort in spec.cohorts)
+    behind = len(spec.base_shares)
     primary = len(spec.release.steps) if spec.release.source == "synthetic" else None
     bases = None if primary is None else range(max(primary - behind, 0), primary)
     cache = Memo.open_default() if memo else None

@@ -56,10 +56,4 @@ def from_counts(counts: Mapping[int, int], primary: int) -> Lags:
 
 def lags_of(spec: ScenarioSpec) -> Lags:
     """The lags that the cohorts of a scenario say, weighed by their shares. Raises `InputError`."""
-    longest = max(len(cohort.base_mix) for cohort in spec.cohorts)
-    return from_shares(
-        [
-            sum((c.share * c.base_mix[k] for c in spec.cohorts if k < len(c.base_mix)), Fraction(0))
-            for k in range(longest)
-        ]
-    )
+    return from_shares(spec.base_shares)
