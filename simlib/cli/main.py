@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final
 
 import typer
@@ -56,6 +57,12 @@ app.add_typer(image.app, name="image")
 app.add_typer(delta.app, name="delta")
 
 
+@cache
+def _command() -> Any:
+    """The tree of all commands, which takes Typer half of what it takes to run one."""
+    return typer.main.get_command(app)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status; the console script passes it to the shell."""
     given = sys.argv[1:] if arguments is None else list(arguments)
@@ -69,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     try:
-        status = app(args=arguments, prog_name="simlib", standalone_mode=False)
+        status = _command()(args=arguments, prog_name="simlib", standalone_mode=False)
     except SimlibError as error:
         return _refuse(str(error), error.exit_status)
     except KeyboardInterrupt:  # one that Typer did not turn into this status itself

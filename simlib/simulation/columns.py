@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import MutableSequence, Sequence
 from fractions import Fraction
-from functools import cache
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
@@ -174,16 +174,18 @@ def owner_of(spec: ScenarioSpec, cohort: CohortSpec) -> OwnerSpec:
     return next((o for o in spec.owners if o.name == cohort.owner), NOBODY)
 
 
-def _presence(cohort: CohortSpec, habit: HabitSpec) -> list[Fraction]:
-    """The chance that a scheduled check-in takes place, by hour of the local week."""
+def _presence(cohort: CohortSpec, habit: HabitSpec) -> tuple[int, ...]:
+    """Below what a draw has to be for a scheduled check-in to take place, by hour of the local week."""
     if habit is ALWAYS_THERE:
-        return [cohort.wake_presence] * WEEK_HOURS
-    return [cohort.wake_presence * day * hour for day in habit.by_weekday for hour in habit.by_hour]
+        return (threshold(cohort.wake_presence),) * WEEK_HOURS
+    return _week(cohort.wake_presence, habit.by_weekday, habit.by_hour)
 
 
-@cache
-def _thresholds(shares: tuple[Fraction, ...]) -> list[int]:
-    return [threshold(share) for share in shares]
+@lru_cache(maxsize=256)
+def _week(
+    presence: Fraction, by_weekday: tuple[Fraction, ...], by_hour: tuple[Fraction, ...]
+) -> tuple[int, ...]:
+    return tuple(threshold(presence * day * hour) for day in by_weekday for hour in by_hour)
 
 
 def published(spec: ScenarioSpec, release: Release) -> list[int]:
@@ -249,9 +251,9 @@ def columns_of(
     gates = [(o.phone_battery_low, o.phone_battery_high, o.phone_battery_least) for o in owners]
     by_cohort: dict[str, list[int]] = {
         "wake_period_ms": [c.wake_period_ms for c in cohorts],
-        "wake_below": [threshold(p[0]) for p in presence],
+        "wake_below": [p[0] for p in presence],
         "by_week": [int(len(set(p)) > 1) for p in presence],
-        "week_below": [below for p in presence for below in _thresholds(tuple(p))],
+        "week_below": [below for p in presence for below in p],
         "leaves": [int(h.online is not None or h.dormant_for is not None) for h in habits],
         "breaks": [
             int(

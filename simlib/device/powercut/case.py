@@ -10,6 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -110,7 +111,13 @@ class SweepCase:
 def build_case(options: SweepOptions) -> SweepCase:
     """Raises `InputError` where the options do not go together."""
     options.check()
-    release = _release(options)
+    release = _release(
+        options.image_size_bytes,
+        options.payload,
+        options.codec,
+        load_address_for(options.layout),
+        encrypted=options.encrypted,
+    )
     sizes = [len(image) for image in release.images]
     config = config_for(
         FlashShape(
@@ -144,21 +151,16 @@ def build_case(options: SweepOptions) -> SweepCase:
     )
 
 
-def _release(options: SweepOptions) -> Release:
-    size = options.image_size_bytes
+@lru_cache(maxsize=16)  # the same for all layouts, and for all shapes of their flash
+def _release(size: int, payload: str, codec: str | None, load_address: int, *, encrypted: bool) -> Release:
     made = max(size, _SMALLEST_WHOLE)
     payloads = synthetic_chain(KEY_SEED, (made,) * len(NAMES), _STEPS)
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / f"{name}.bin" for name in NAMES]
-        for file, payload in zip(files, payloads, strict=True):
-            file.write_bytes(payload[:size])
+        for file, content in zip(files, payloads, strict=True):
+            file.write_bytes(content[:size])
         return release_of(
-            files,
-            options.payload,
-            encrypted=options.encrypted,
-            codec=options.codec,
-            targets=(1,),
-            load_address=load_address_for(options.layout),
+            files, payload, encrypted=encrypted, codec=codec, targets=(1,), load_address=load_address
         )
 
 
