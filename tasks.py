@@ -44,6 +44,7 @@ HARDWARE_LOCK = "requirements-hardware.lock"
 BUILT_HERE = "tpm2-pytss"  # comes as source only, and is compiled against the system's tpm2-tss
 # What it is built with; it asks for these, and a build without an environment of its own has to have them.
 BUILT_WITH = ("setuptools>=77", "setuptools-scm>=8", "pkgconfig>=1.5", "pycparser>=2.22")
+TWO_AT_A_TIME = ("-n", "2", "--dist", "worksteal")
 STAMP = "simlib-setup.json"
 USAGE = """\
 usage: python3 tasks.py COMMAND [ARGUMENT...]
@@ -378,7 +379,7 @@ def steps_of(environment: Environment, report: Path, arguments: Sequence[str]) -
         ("ruff format", [ruff, "format", "--check", "."]),
         ("mypy", [python, "-m", "mypy"]),
         ("import order", [str(environment.command("lint-imports"))]),
-        ("pytest", [python, "-m", "pytest", "-n", "2", f"--junit-xml={report}", *arguments]),
+        ("pytest", [python, "-m", "pytest", *TWO_AT_A_TIME, f"--junit-xml={report}", *arguments]),
     ]
 
 

@@ -16,6 +16,7 @@ from simlib.delta.bounded import BoundedStream
 from simlib.delta.bsdiff4_codec import Bsdiff4
 from simlib.delta.registry import CODECS
 from simlib.errors import Reason, Refused
+from tests.amounts import examples
 
 CODEC = Bsdiff4()
 OLD = bytes(random.Random(1).randbytes(600)) + b"literal pool " * 20
@@ -51,7 +52,7 @@ def related_bytes(draw):
     return old, draw(st.sampled_from([new, old + new, new + old, old[::-1]]))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(related_bytes())
 def test_what_bsdiff4_writes_is_written_and_read_back(pair):
     old, new = pair
@@ -67,7 +68,7 @@ def test_an_empty_triple_that_bsdiff4_itself_writes_is_accepted():
     assert CODEC.apply(old, CODEC.diff(old, new), len(new)) == new
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(-60, 60)), max_size=8),
     st.randoms(use_true_random=False),
@@ -88,7 +89,7 @@ def test_a_hand_made_patch_gives_what_bsdiff4_gives_or_is_refused(triples, sourc
         assert refusal(data, size) is Reason.PATCH_DAMAGED
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     st.integers(1, 5),
     st.integers(1, 9),

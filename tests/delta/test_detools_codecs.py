@@ -22,6 +22,7 @@ from simlib.delta.portions import LZMA_DICTIONARY_BYTES, LZMA_HEADER
 from simlib.delta.registry import CODECS
 from simlib.errors import Reason, Refused
 from simlib.firmware.synthetic import synthetic_chain
+from tests.amounts import examples
 
 KIB, MIB = 1 << 10, 1 << 20
 PATCHES = tuple(codec.name for codec in DETOOLS)
@@ -83,7 +84,7 @@ def related_bytes(draw):
 
 
 @each_codec
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(pair=related_bytes())
 def test_what_a_library_writes_is_read_back_as_the_library_reads_it(name, pair):
     check_whole(name, *pair)

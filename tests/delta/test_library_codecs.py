@@ -26,6 +26,7 @@ from simlib.delta.registry import CODECS
 from simlib.delta.tinyuz import tinyuz_portions
 from simlib.errors import Reason, Refused
 from simlib.firmware.synthetic import synthetic_chain
+from tests.amounts import examples
 
 ROOT = Path(__file__).parents[2]
 KIB, MIB = 1 << 10, 1 << 20
@@ -94,7 +95,7 @@ def check_whole(name, old, new):
 
 
 @each_codec
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(pair=related_bytes())
 def test_what_a_library_writes_is_read_back_as_the_library_reads_it(name, pair):
     check_whole(name, *pair)
@@ -401,7 +402,7 @@ def lite(stream, body_size, result_size):
     return b"hI\x01\x64" + result_size.to_bytes(4, "little") + body_size.to_bytes(4, "little") + stream
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     st.lists(
         st.one_of(

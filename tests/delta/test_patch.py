@@ -25,6 +25,7 @@ from simlib.delta import (
     read_envelope,
 )
 from simlib.errors import InputError, Reason, Refused
+from tests.amounts import examples
 
 SOURCE = random.Random(11)
 OLD = b"".join(SOURCE.choice([b"\x70\x47", b"\x2d\xe9\xf0\x41", SOURCE.randbytes(3)]) for _ in range(1500))
@@ -53,7 +54,7 @@ def test_the_attackers_envelope_is_the_real_one():
     assert reseal(PATCH[HEAD:]) == PATCH
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.binary(max_size=300), st.binary(max_size=300), st.lists(st.integers(0, 600), max_size=6))
 def test_any_pair_of_byte_strings_round_trips(old, middle, cuts):
     new = b"".join((old + middle)[cut : cut + 80] for cut in cuts) + middle
@@ -210,7 +211,7 @@ def test_structure_aware_mutants_never_give_a_wrong_result():
     assert refused + unchanged == 600
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.binary(max_size=400))
 def test_any_bytes_as_a_patch_or_as_a_sealed_payload_are_refused(data):
     reason_of(OLD, data)

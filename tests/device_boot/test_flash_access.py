@@ -14,6 +14,7 @@ from simlib.device import Flash, FlashError, Geometry, Meter, PowerCut
 from simlib.device.access import CHANGED, SectorAccess
 from simlib.device.tears import TEARS
 from simlib.scenario.calibration import CoreProfile, FlashProfile
+from tests.amounts import examples
 
 PROFILE = FlashProfile(
     "test", sector_bytes=4096, erase_ns=85_000_001, erase_nj=900, word_bytes=4, word_ns=41_000, word_nj=500
@@ -53,7 +54,7 @@ def work(content: bytes, steps: list[tuple[object, ...]], cut: tuple[int, str] |
     return flash, told
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(
     contents,
     contents,

@@ -12,6 +12,7 @@ from simlib.device.security_counter import FlashCounter, record
 from simlib.device.tears import TEARS
 from simlib.device.updater import confirm_update
 from simlib.scenario.calibration import core_profile, flash_profile
+from tests.amounts import examples
 from tests.device_boot.rigs import Rig, runs, wear_of
 
 SECTOR = 512
@@ -80,7 +81,7 @@ def test_a_cut_leaves_the_old_value_or_the_new_one_and_the_next_raise_works(
         assert len(flash.op_end_ns) - len(before.op_end_ns) == ops
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     st.lists(
         st.tuples(st.integers(1, 9), st.sampled_from([None, *TEARS]), st.integers(1, 2)),

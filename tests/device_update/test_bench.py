@@ -22,6 +22,7 @@ from simlib.device.memo import Memo
 from simlib.device.transition import Effect, Transition, pack, unpack
 from simlib.errors import InputError, Reason
 from simlib.release import Artefact, Release
+from tests.amounts import examples
 
 TEARS = ("none", "partial", "garbage")
 
@@ -442,7 +443,7 @@ sums = st.lists(st.integers(0, 10**12), max_size=20).map(sorted)
 words = st.text(max_size=9)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     st.data(),
     st.sampled_from(list(Reason)),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from simlib.device import memo as memo_module
 from simlib.device.memo import Memo, code_identity, memo_key
+from tests.amounts import examples
 
 KEY, OTHER = memo_key("a"), memo_key("b")
 
@@ -48,7 +49,7 @@ def test_a_damaged_file_is_begun_anew(path: Path, damage: bytes) -> None:
     assert Memo(path).get(KEY) == b"value"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.data())
 def test_bytes_spoiled_anywhere_in_the_file_never_give_a_wrong_value(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

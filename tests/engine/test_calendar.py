@@ -26,6 +26,7 @@ from simlib.engine.calendar import (
     soonest,
     take,
 )
+from tests.amounts import examples
 
 
 def made(devices: int, horizon_ms: int, shift: int, heap_room: int) -> Calendar:
@@ -123,7 +124,7 @@ class CalendarMachine(RuleBasedStateMachine):
 
 
 TestCalendarMachine = CalendarMachine.TestCase
-TestCalendarMachine.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+TestCalendarMachine.settings = settings(max_examples=examples(120), stateful_step_count=40, deadline=None)
 
 
 @given(
@@ -131,7 +132,7 @@ TestCalendarMachine.settings = settings(max_examples=120, stateful_step_count=40
     shift=st.integers(0, 13),
     waits=st.lists(st.integers(0, 60), min_size=1, max_size=30),
 )
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_a_fleet_that_goes_on_and_on_is_served_in_order_of_time_and_device(times, shift, waits):
     horizon, devices = 5000, len(times)
     queue = made(devices, horizon, shift, 2 * devices + 64)
@@ -158,7 +159,7 @@ def test_a_fleet_that_goes_on_and_on_is_served_in_order_of_time_and_device(times
     changes=st.lists(st.tuples(st.integers(0, 24), st.none() | st.integers(0, 40)), max_size=60),
     shift=st.integers(0, 6),
 )
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_who_is_cancelled_in_whatever_order_leaves_the_others_in_their_buckets(times, changes, shift):
     devices = len(times)
     queue, model = made(devices, 40, shift, devices + 1), dict(enumerate(times))

@@ -13,6 +13,7 @@ from llvmlite import ir
 
 from simlib import draws
 from simlib.engine.columns import Column
+from tests.amounts import examples
 from tests.engine.compiling import Memory, compiled, module_of
 from tests.engine.drawn_programs import OTHER, SMALL, programs
 
@@ -26,7 +27,7 @@ def arguments(rng: random.Random) -> list[int]:
 
 
 @given(source=programs(functions=FUNCTIONS))
-@settings(max_examples=30, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(30), phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 def test_drawn_programs_give_what_python_gives_and_leave_the_same_columns(tmp_path, source):
     module = module_of(tmp_path, source, other=module_of(tmp_path, OTHER))
     functions = {f"f{n}": getattr(module, f"f{n}") for n in range(FUNCTIONS)}
@@ -361,7 +362,7 @@ def test_compiled_draws_are_frozen(drawing):
     st.integers(0, 1 << 31),
     st.integers(-1, (1 << 24) - 1),
 )
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_compiled_draws_are_pythons(drawing, key, purpose, occurrence, span, device):
     assert drawing["keyed"](signed(key), device) == signed(draws.keyed(key, device))
     assert drawing["draw32"](signed(key), purpose, occurrence) == draws.draw32(key, purpose, occurrence)
@@ -374,7 +375,7 @@ def test_compiled_draws_are_pythons(drawing, key, purpose, occurrence, span, dev
     st.integers(0, 100),
     st.integers(0, 1 << 38),
 )
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_a_compiled_sample_is_pythons(drawing, draw, start, step):
     rng = random.Random(step)
     table = [0] * start + sorted(rng.randrange(step + 1) for _ in range(draws.QUANTILES))

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simlib.engine.columns import Column
+from tests.amounts import examples
 from tests.engine.compiling import Memory, compiled, module_of
 
 ROWS, STRIDE, PARTS = 5, 40, 3
@@ -124,7 +125,7 @@ def stores(draw: st.DrawFn) -> list[tuple[str, int, int]]:
 
 
 @given(stores())
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_what_is_stored_is_found_there_and_nowhere_else(code, changes):
     found = kept()
     address = found.memory.address

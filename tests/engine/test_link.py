@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from simlib.engine.link import INF, FairLink, unit_bits
 from simlib.errors import InputError
+from tests.amounts import examples
 
 Change = tuple[int, str, int] | tuple[int, str, int, int, int]
 Run = dict[int, list[tuple[str, int, int]]]
@@ -193,7 +194,7 @@ def test_an_aborted_transfer_misses_what_the_rational_model_says(seed: int) -> N
     assert aborted
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(hostile_cases())
 def test_at_hostile_rates_no_transfer_is_early(case: tuple[list[int], int, list[Change]]) -> None:
     caps, capacity, changes = case
@@ -241,7 +242,7 @@ def test_a_change_of_membership_loses_at_most_two_units_of_the_whole_link() -> N
     assert carried_units - 2 * end - 1000 <= link.delivered_bytes(end) * 1000 <= carried_units
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     st.integers(0, 10_000).map(tiny_case) | hostile_cases(),
     st.lists(st.integers(0, 2_500), max_size=60),
@@ -257,7 +258,7 @@ def test_advancing_in_between_changes_nothing(
     assert whole.delivered_bytes(end) == split.delivered_bytes(end)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(hostile_cases(), st.randoms(use_true_random=False), st.sampled_from([0, 8]))
 def test_the_changes_of_one_instant_commute(
     case: tuple[list[int], int, list[Change]], rng: random.Random, bits: int
@@ -271,7 +272,7 @@ def test_the_changes_of_one_instant_commute(
     assert run_link(one, ordered) == run_link(other, shuffled)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(hostile_cases(), st.sampled_from([0, 8]))
 def test_a_transfer_has_ended_at_its_foretold_time_and_not_a_millisecond_before(
     case: tuple[list[int], int, list[Change]], bits: int
@@ -295,7 +296,7 @@ def test_a_transfer_has_ended_at_its_foretold_time_and_not_a_millisecond_before(
     assert ended == len(joins)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(hostile_cases(), st.lists(st.integers(0, 2_000), min_size=1, max_size=30))
 def test_the_link_never_carries_more_than_its_capacity_and_at_rest_what_its_devices_received(
     case: tuple[list[int], int, list[Change]], reads: list[int]

@@ -22,6 +22,7 @@ from simlib.engine.link import CLASSES_MAX, INF, FairLink
 from simlib.engine.shares import NEVER, NO_TRANSFER, Shares
 from simlib.simulation.program import SHARES
 from simlib.simulation.shared_links import LinkView, SharesMemory
+from tests.amounts import examples
 
 CALLS = {
     "advance_to": 3,
@@ -224,13 +225,13 @@ def links_of(case: Case) -> list[FairLink]:
     return [FairLink(each, capacity, bits) for each, capacity in zip(caps, capacities, strict=True)]
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(cases())
 def test_on_lists_every_step_is_the_fair_links(case):
     play(links_of(case), OnLists(links_of(case), len(case[3])), case[4], case[3])
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(case=cases())
 def test_compiled_every_step_is_the_fair_links(code, case):
     play(links_of(case), Compiled(code, links_of(case), len(case[3])), case[4], case[3])
@@ -353,7 +354,7 @@ def test_aborted_transfers_do_not_fill_a_heap(code):
     assert compiled.grown == 0
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(case=cases(), rates=st.lists(st.integers(1, 70) | st.just(3_000), min_size=1, max_size=4))
 def test_the_monitors_view_of_a_link_is_the_fair_links(code, case, rates):
     links = links_of(case)

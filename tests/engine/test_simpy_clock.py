@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from simpy.events import Event
 
 from simlib.engine import FairLink, Rank, SimpyClock
+from tests.amounts import examples
 
 Operation = tuple[str, int] | tuple[str, int, int, int]
 Log = list[tuple[int, int, int, int | bool | None]]
@@ -160,13 +161,13 @@ def look_on(clock: SimpyClock) -> Iterator[Event]:
         yield clock.env.timeout(3)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(cases())
 def test_a_run_is_what_a_plain_interpreter_of_every_millisecond_does(case: Case) -> None:
     assert run_clock(case) == interpret(case)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(cases(), st.randoms(use_true_random=False))
 def test_the_order_in_which_processes_are_spawned_changes_nothing(case: Case, rng: random.Random) -> None:
     expected = run_clock(case)
@@ -174,7 +175,7 @@ def test_the_order_in_which_processes_are_spawned_changes_nothing(case: Case, rn
     assert run_clock(case, lambda devices: sorted(devices, reverse=True)) == expected
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(cases())
 def test_a_process_of_a_notebook_that_looks_on_changes_nothing(case: Case) -> None:
     assert run_clock(case, bystander=True) == run_clock(case)

@@ -21,6 +21,7 @@ from simlib.fleet.inventory import FIELDS, Inventory, read_inventory
 from simlib.scenario.field_model import InventorySpec
 from simlib.scenario.toml_text import one_line
 from simlib.scenario.units import ExpectedError, size_bytes
+from tests.amounts import examples
 
 HEADER = ",".join(FIELDS).encode() + b"\n"
 CELLS = st.sampled_from(
@@ -91,7 +92,7 @@ def test_any_text_of_utf_16_gives_a_fleet_or_one_line(content):
     outcome(b"\xff\xfe" + HEADER.decode().encode("utf-16-le") + content)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.lists(st.lists(CELLS, min_size=10, max_size=10), min_size=1, max_size=8), st.sampled_from(",;\t"))
 def test_any_cells_give_a_fleet_or_one_line(rows, delimiter):
     text = "\n".join(delimiter.join(row) for row in (FIELDS, *rows))
@@ -122,7 +123,7 @@ def test_the_parquet_file_that_the_next_tests_damage_is_read_whole():
     assert outcome(PARQUET, "fleet.parquet").report.rows_used == 50
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     st.lists(st.tuples(st.integers(0, len(PARQUET) - 1), st.integers(0, 255)), min_size=1, max_size=6),
 )
@@ -138,7 +139,7 @@ def test_a_parquet_file_cut_short_is_one_line(length):
     assert "damaged" in outcome(PARQUET[:length])
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(
     st.lists(st.one_of(st.none(), st.integers(-(1 << 63), (1 << 63) - 1)), min_size=1, max_size=9), st.data()
 )

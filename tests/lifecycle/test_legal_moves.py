@@ -10,6 +10,7 @@ from simlib.lifecycle.codes import SIGNAL_SUCCEEDED
 from simlib.lifecycle.columns import HALT_DOWNLOADS, HALT_OFFERS, NEVER, NO_ROW
 from simlib.lifecycle.transfer import transfer_ended
 from simlib.lifecycle.waiting import DAY_MS, HOUR_MS
+from tests.amounts import examples
 
 CHANCE = st.sampled_from([0, CERTAIN // 8, CERTAIN // 2, CERTAIN])
 SELDOM = st.sampled_from([0, 0, 0, 0, CERTAIN // 4, CERTAIN])
@@ -123,7 +124,7 @@ ENDS = st.sampled_from(["install"] * 7 + ["refuse", "wrong base"])
 FAULT = st.sampled_from([None, None, None, "cut install", "cut swap", "refuse"])
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(
     seed=st.integers(0, 2**32),
     rules=RULES,

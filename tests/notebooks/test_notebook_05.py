@@ -6,9 +6,16 @@ import re
 
 import pytest
 
+from tests.amounts import FULL
 from tests.notebooks.test_notebooks import execute, pictures, printed
 
 NAME = "05_sizing_a_staged_rollout.ipynb"
+FEW_REPLICATIONS = """
+from simlib.study.optimisation import search
+search.LEAST_REPLICATIONS = search.optimise.__kwdefaults__["replications"] = 60
+del search
+"""
+"""A front is judged on 500 replications or more; which is as much as all the rest of the notebook."""
 
 
 @pytest.mark.slow
@@ -41,7 +48,7 @@ def test_05_sizes_a_rollout_from_the_canary_to_the_plan(tmp_path, monkeypatch):
         "service": "made.service",
         "lost": "len(made.lost)",
     }
-    got, cells = execute(NAME, 5000, facts, tmp_path, monkeypatch)
+    got, cells = execute(NAME, 5000, facts, tmp_path, monkeypatch, first="" if FULL else FEW_REPLICATIONS)
     assert got["bricked"][0] == 150 and 0 < got["bricked"][1] < 15
     assert got["offered"][0] == 5000 and got["offered"][1] <= 50
     assert got["sizes"] == [299, 598, 2995, 29956]

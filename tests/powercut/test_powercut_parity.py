@@ -31,7 +31,7 @@ KINDS = [
 def test_the_sweep_of_any_layout_and_payload_is_what_a_replay_finds(
     options: Options, same_as_replayed: Compare, layout: str, payload: str, encrypted: bool
 ) -> None:
-    result, plainly = same_as_replayed(options(layout=layout, payload=payload, encrypted=encrypted), step=7)
+    result, plainly = same_as_replayed(options(layout=layout, payload=payload, encrypted=encrypted), step=11)
     assert result.ops >= 5
     assert plainly
 
@@ -54,8 +54,10 @@ def test_the_sweep_is_what_a_replay_finds_at_any_write_size_and_erased_value(
     )
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("layout", "payload", "encrypted"), KINDS)
+@pytest.mark.parametrize(
+    ("layout", "payload", "encrypted"),
+    [pytest.param(*kind, marks=pytest.mark.full if kind[0].startswith("swap-") else ()) for kind in KINDS],
+)
 def test_every_single_cut_is_what_a_replay_finds(
     options: Options, same_as_replayed: Compare, layout: str, payload: str, encrypted: bool
 ) -> None:

@@ -17,6 +17,7 @@ from simlib.release import MAX_MANIFEST_BYTES, Manifest, open_manifest, sign_man
 from simlib.release.manifest import CONTEXT
 from simlib.security.keys import SIGNATURE_ALGORITHMS, SigningKey, derive_private
 from simlib.security.signing import sign_image, verify_image
+from tests.amounts import examples
 
 ALGORITHMS = SIGNATURE_ALGORITHMS
 KEY = SigningKey.of(derive_private("ecdsa-p256", 1, "test manifest key"))
@@ -237,7 +238,7 @@ def test_facts_out_of_range_are_not_signed(facts):
         sign_manifest(facts, KEY)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.binary(max_size=300), st.booleans())
 def test_any_bytes_are_refused(data, framed):
     refused(b"SIMMANIF" + data if framed else data)

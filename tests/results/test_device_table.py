@@ -22,6 +22,7 @@ from simlib.scenario import Scenario
 from simlib.simulation import simulate
 from simlib.simulation.rows import DeviceRows, Names, Numbers, Texts, part_of
 from simlib.study import run
+from tests.amounts import examples
 
 GOLDEN = "e4f18328fa4fbc1e7160ccc260594f69070a0ebc0235eb63ce47762dc4cfca6c"
 
@@ -100,7 +101,7 @@ def test_chunks_make_up_the_whole(made, rows):
     pd.testing.assert_frame_equal(pd.concat(chunks, ignore_index=True), pd.DataFrame(plain))
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(made_tables(), st.integers(1, 50))
 def test_a_file_by_row_group_reads_as_the_frame_pandas_would_have_written(made, rows):
     table, plain = made
@@ -114,7 +115,7 @@ def test_a_file_by_row_group_reads_as_the_frame_pandas_would_have_written(made, 
         assert max(sizes) <= rows and len(sizes) == -(-len(table) // rows) and sum(sizes) == len(table)
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(made_tables(), st.integers(1, 13), st.integers(1, 50), st.integers(0, 45), st.integers(0, 45))
 def test_a_file_read_in_parts_is_the_table(made, rows, part_rows, start, stop):
     table, plain = made

@@ -11,6 +11,7 @@ from simlib.rollout.events import STEP_TIMEOUT, read_events
 from simlib.rollout.policy import GroupView, Verb, View
 from simlib.rollout.services.aws_iot import SERVICE
 from simlib.rollout.trace import trace
+from tests.amounts import examples
 
 MINUTE = 60_000
 
@@ -355,7 +356,7 @@ def reached(wake, view):
     return any(getattr(view.groups[g], counter.value) >= least for g, counter, least in wake.counts)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(jobs())
 def test_declared_wake_ups_decide_as_asking_all_the_time_does(drawn):
     config, devices = drawn

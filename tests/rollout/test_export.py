@@ -19,6 +19,7 @@ from simlib.rollout.service import Service
 from simlib.rollout.trace import Trace, trace
 from simlib.scenario import Scenario
 from simlib.scenario.json_text import parse_json
+from tests.amounts import examples
 
 DAY = 86_400_000
 TIME = attrgetter("time_ms")
@@ -50,7 +51,7 @@ def traced(service: Service, config: Any, devices: int, events: list[Event] | No
 
 
 @pytest.mark.parametrize("name", service_names())
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(ROLLOUTS, st.integers(50, 5000), FAILURES)
 def test_what_is_exported_loads_back_to_the_trace_of_the_scenarios_own_policy(
     name: str, groups: list[dict[str, object]], devices: int, events: list[Event] | None
@@ -115,7 +116,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.dictionaries(st.text(), JSON, max_size=4))
 def test_json_is_written_exactly(document: dict[str, object]):
     assert parse_json(json_text(document), "text") == document

@@ -13,6 +13,7 @@ from scipy.stats import mannwhitneyu
 from simlib.rollout.gates import MannWhitney
 from simlib.rollout.gates.mann_whitney import EXACT, exact_p_value
 from simlib.rollout.policy import GroupView
+from tests.amounts import examples
 
 LEVEL = Fraction(1, 20)
 small = st.lists(st.integers(0, 6), min_size=1, max_size=5)
@@ -37,7 +38,7 @@ def test_without_ties_the_small_p_value_is_scipys():
     assert float(exact_p_value(canary, control)) == pytest.approx(expected)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.integers(0, 10_000), st.integers(5, 200), st.integers(EXACT, 400), st.sampled_from([3, 30, 10**6]))
 def test_large_samples_decide_as_scipys_normal_approximation_does(seed, n, m, span):
     generator = np.random.default_rng(seed)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from simlib.errors import InputError
 from simlib.rollout.policy import GroupView, Told, Verb, View
 from simlib.rollout.services.hawkbit import SERVICE
+from tests.amounts import examples
 
 TICK = 2_000
 
@@ -375,7 +376,7 @@ def due(wake, now, views):
     return timed or any(getattr(views[g], counter.value) >= least for g, counter, least in wake.counts)
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(rollouts())
 def test_declared_wake_ups_decide_as_asking_at_every_tick_does(drawn):
     config, devices = drawn

@@ -13,6 +13,7 @@ from simlib.rollout.services.hawkbit import SERVICE
 from simlib.rollout.trace import trace
 from simlib.scenario.json_text import parse_json
 from simlib.scenario.model import GroupSpec
+from tests.amounts import examples
 
 SPEC = Scenario.load("escooter-120k").spec
 GROUP = GroupSpec(None, Fraction(1, 2), Fraction(1, 10), 20, 1000)
@@ -83,7 +84,7 @@ def test_a_tail_of_less_than_a_percent_is_said():
     assert any("1 % or less" in sentence for sentence in made.lost)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=6), st.integers(1_000, 300_000))
 def test_sizes_are_the_scenarios(parts, devices):
     total = sum(parts)

@@ -14,6 +14,7 @@ from simlib.rollout.services.calendar import format_instant, instant
 from simlib.rollout.services.nebraska_clock import OfficeHours, zone
 from simlib.scenario.leaves import DAY, HOUR, MINUTE
 from simlib.scenario.reading import read_document
+from tests.amounts import examples
 
 MONDAY = instant("2026-01-05T00:00:00Z")
 DOCUMENT = {
@@ -443,13 +444,13 @@ def _short_day(monkeypatch):
 
 @pytest.mark.usefixtures("_short_day")
 class TestAgainstTheRules:
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=examples(400), deadline=None)
     @given(CONFIGS, DEVICES)
     def test_grants_and_disabling_are_those_of_the_naive_rules(self, config, devices):
         server, naive = run(config, devices), drive(Naive(config, SHORT_DAY), devices)
         assert (server.grants, disabled(server)) == (naive.grants, naive.stops)
 
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=examples(400), deadline=None)
     @given(CONFIGS, DEVICES)
     def test_a_check_sees_the_reports_before_it_but_a_hold_is_lifted_between_milliseconds(
         self, config, devices
@@ -460,14 +461,14 @@ class TestAgainstTheRules:
         naive = drive(Naive(config, SHORT_DAY, patient=True), devices, mixed=True)
         assert (server.grants, disabled(server)) == (naive.grants, naive.stops)
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=examples(150), deadline=None)
     @given(CONFIGS, DEVICES)
     def test_wake_ups_give_what_asking_at_every_millisecond_gives(self, config, devices):
         woken, asked = run(config, devices), run(config, devices, every=True)
         assert (woken.grants, woken.actions) == (asked.grants, asked.actions)
         assert woken.calls < asked.calls
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=examples(100), deadline=None)
     @given(CONFIGS, DEVICES, st.integers(0, 6 * DAY), st.sampled_from([0, 1, 2, 3, 300]))
     def test_office_hours_open_and_close_to_the_millisecond(self, config, devices, start, before):
         # The run starts shortly before an edge, so that it is crossed.

@@ -24,6 +24,7 @@ from simlib.scenario.distributions import (
     quantile_table,
 )
 from simlib.scenario.units import ExpectedError
+from tests.amounts import examples
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -106,7 +107,7 @@ def test_what_is_no_distribution_is_refused_with_the_forms(value: object, told: 
     assert told in str(refusal.value)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(DISTRIBUTIONS)
 def test_a_table_never_decreases_and_stays_within_ten_years(distribution: Distribution) -> None:
     table = quantile_table(distribution)

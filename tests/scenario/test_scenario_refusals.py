@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from simlib.errors import InputError
 from simlib.scenario import Scenario, load, preset_names, preset_path
+from tests.amounts import examples
 
 START = 'schema = 1\nname = "x"\n'
 COHORT = '[[cohorts]]\nname = "a"\n'
@@ -250,7 +251,9 @@ def test_a_preset_and_a_file_without_suffix_are_told_apart(
 GOOD = load("smoke").to_toml()
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_a_damaged_file_loads_or_is_refused_in_one_line(data: st.DataObject, tmp_path: Path) -> None:
     content = bytearray(GOOD.encode())

@@ -41,6 +41,7 @@ from simlib.scenario.schema import (
 )
 from simlib.scenario.sources import SourceLabel
 from simlib.scenario.toml_text import parse_toml, write_toml
+from tests.amounts import examples
 
 SHARES = (
     st.integers(0, 10**6).map(lambda n: Fraction(n, 10**6))
@@ -523,7 +524,7 @@ def specs(draw: Any) -> m.ScenarioSpec:
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
 
 
-@settings(deadline=None, max_examples=80, suppress_health_check=SLOW)
+@settings(deadline=None, max_examples=examples(80), suppress_health_check=SLOW)
 @given(specs())
 def test_a_scenario_written_out_reads_back_to_equal_facts(spec: m.ScenarioSpec) -> None:
     text = Scenario.of(spec).to_toml()

@@ -28,6 +28,7 @@ from simlib.security.keys import (
 )
 from simlib.security.signing import sign_image
 from simlib.security.verification import CALLERS, VerifiedImage, verify_image
+from tests.amounts import examples
 
 KEY_NAMES = {TlvType.KEYHASH, TlvType.PUBKEY}
 
@@ -103,7 +104,7 @@ def test_every_truncation_is_refused(signed: Signed) -> None:
     assert reasons == {Reason.TRUNCATED}
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(offset=st.integers(0, 10_000), more=st.binary(min_size=1, max_size=60))
 def test_bytes_put_in_anywhere_are_refused(signed: Signed, offset: int, more: bytes) -> None:
     at = offset % (len(signed.data) + 1)
@@ -113,7 +114,7 @@ def test_bytes_put_in_anywhere_are_refused(signed: Signed, offset: int, more: by
     refused_as(signed, data)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(first=st.integers(0, 10_000), last=st.integers(0, 10_000))
 def test_bytes_taken_out_anywhere_are_refused(signed: Signed, first: int, last: int) -> None:
     first, last = sorted((first % len(signed.data), last % len(signed.data)))
@@ -462,7 +463,7 @@ def test_no_keys_at_all_is_bad_input(signed: Signed) -> None:
         verify_image(signed.data, [])
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(data=st.binary(max_size=400))
 def test_arbitrary_bytes_are_refused_with_a_reason(signed: Signed, data: bytes) -> None:
     refused_as(signed, data)

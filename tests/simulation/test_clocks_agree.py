@@ -31,6 +31,7 @@ from tests.simulation.random_scenarios import Document, as_text, features, scena
 REFERENCE = "simpy"
 OTHERS = [engine for engine in ENGINES if engine not in ("auto", REFERENCE)]
 BATCHES, BATCH = 10, 20
+ALWAYS = 2  # batches that run without being asked for
 MOST_DEVICES = 2_000
 FIELD = Path(__file__).with_name("field.toml")
 UNSEEN = {
@@ -231,7 +232,9 @@ def test_a_failing_document_is_reduced_to_what_it_fails_by():
 if OTHERS:
 
     @pytest.mark.parametrize("engine", OTHERS)
-    @pytest.mark.parametrize("batch", range(BATCHES))
+    @pytest.mark.parametrize(
+        "batch", [pytest.param(n, marks=() if n < ALWAYS else pytest.mark.full) for n in range(BATCHES)]
+    )
     def test_drawn_scenarios_run_the_same_on_every_clock(engine, batch):
         for document in batch_of(batch):
             first = difference(scenario_of(document), engine)

@@ -15,6 +15,7 @@ from simlib.release import build_release
 from simlib.study.skew import Base, Budgets, best_set, by_rule, lags_of, plan, relative_bytes
 from simlib.study.skew.choice import RULES
 from simlib.study.skew.field import skew_fleet
+from tests.amounts import examples
 
 F = Fraction
 WHOLE = 100_000
@@ -48,7 +49,7 @@ def within(chosen: tuple[Base, ...], budgets: Budgets) -> bool:
     )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(some_bases, some_budgets)
 @example(
     [Base(k, F(1, 3), size, WHOLE, 1, True) for k, size in enumerate((60, 50, 50), 1)],
@@ -70,7 +71,7 @@ def test_no_set_within_the_budgets_saves_more_than_the_best(bases, budgets) -> N
     assert found.covered == sum((base.share for base in taken), F(0))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(some_bases, some_budgets, st.sampled_from(RULES))
 def test_no_rule_saves_more_than_the_best_set_and_all_keep_the_budgets(bases, budgets, rule: str) -> None:
     found = by_rule(bases, rule, budgets)
@@ -82,7 +83,7 @@ def test_no_rule_saves_more_than_the_best_set_and_all_keep_the_budgets(bases, bu
     assert gain <= best_set(bases, budgets).saved_bytes + F(1, 10**6)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(some_bases, some_budgets)
 def test_the_newest_rule_keeps_as_many_of_the_last_bases_as_the_budgets_allow(bases, budgets) -> None:
     found = by_rule(bases, "newest", budgets)

@@ -14,6 +14,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from simlib.study.skew import knapsack
 from simlib.study.skew.choice import Base, Budgets, best_set
 from simlib.study.skew.knapsack import most_valuable
+from tests.amounts import examples
 
 ALIKE = (57_680_081, 57_680_084, 57_680_085, 57_680_084, 57_680_084, 57_680_082)
 """Sizes of which four together are just a budget; a solver in floating point finds none that fit."""
@@ -47,7 +48,7 @@ def questions(draw):
     return values, rows, budgets
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(questions())
 @example(([1] * 6, [list(ALIKE)], [sum(sorted(ALIKE)[:4])]))
 @example(([5, 5, 5], [[0, 0, 0]], [0]))
